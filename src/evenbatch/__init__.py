@@ -1,0 +1,43 @@
+"""evenbatch: batch normalization for Keras 3, done as a product.
+
+Importing it registers the layers with Keras, so that models saved with them can be loaded. The studies and their report load
+when they are first used; they need the extra `lab`.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from evenbatch._version import __version__
+
+if TYPE_CHECKING:
+    from evenbatch.layers import BatchNormalization
+    from evenbatch.study import Arm, Study, compare
+
+__all__ = ["Arm", "BatchNormalization", "Study", "__version__", "compare"]
+
+_HOMES = {
+    "Arm": "evenbatch.study",
+    "BatchNormalization": "evenbatch.layers",
+    "Study": "evenbatch.study",
+    "compare": "evenbatch.study",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name from its home when it is first used (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'evenbatch' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def _is_the_command() -> bool:
+    """Whether this process is the `evenbatch` command, which must answer `--help` without loading a backend."""
+    return Path(sys.argv[0] if sys.argv else "").stem == "evenbatch" or sys.orig_argv[1:3] == ["-m", "evenbatch"]
+
+
+if not _is_the_command():
+    importlib.import_module("evenbatch.layers")

@@ -1,0 +1,1 @@
+"""What is measured while a model trains. A probe returns numbers; it draws nothing and writes nothing."""

@@ -1,0 +1,65 @@
+"""What dropout before a batch normalization does to the variance of its inputs (Li et al. 2019, https://arxiv.org/abs/1801.05134).
+
+Dropout scales what it keeps by 1 / keep, which preserves the mean and raises the variance; in inference it does nothing. A
+normalization behind it has learned the raised variance and then meets the lower one. For inputs of mean c and variance v the
+ratio is v / ((c² + v) / keep - c²) where dropout stands directly before the layer, and milder behind a dense layer.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
+    """For each batch normalization of a trained model: variance of its inputs in inference, over that in training.
+
+    Runs the model in training mode on a throw-away copy of its state: call it when nothing of the model is needed any more,
+    since the moving statistics move.
+
+    Args:
+        model: A built Functional or Sequential model.
+        x: Inputs, shape (n, ...); one batch.
+
+    Returns:
+        A row for each layer: its name, the dropout rates before it, and medians over channels of the inference variance
+        divided by the training variance of the same inputs and weights, and divided by the layer's moving variance.
+    """
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not layers or not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers):
+        return []
+    moving = {layer.name: keras.ops.convert_to_numpy(layer.moving_variance) for layer in layers}
+    feeds = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    inputs_of = keras.Model(feeds, [layer.input for layer in layers])
+    inference = [_variance(a, layer.axis) for a, layer in zip(_run(inputs_of, x, False), layers, strict=True)]
+    training = [_variance(a, layer.axis) for a, layer in zip(_run(inputs_of, x, True), layers, strict=True)]
+    return [
+        {
+            "layer": layer.name,
+            "dropout_before": _dropout_before(model, layer),
+            "inference_over_training": _median_ratio(inference[i], training[i]),
+            "inference_over_moving": _median_ratio(inference[i], moving[layer.name]),
+        }
+        for i, layer in enumerate(layers)
+    ]
+
+
+def _run(model: Any, x: Any, training: bool) -> list[Any]:
+    outputs = model(x, training=training)
+    return [keras.ops.convert_to_numpy(a) for a in (outputs if isinstance(outputs, list | tuple) else [outputs])]
+
+
+def _variance(activations: Any, axis: int) -> Any:
+    other = tuple(i for i in range(activations.ndim) if i != axis % activations.ndim)
+    return activations.astype("float64").var(axis=other)
+
+
+def _median_ratio(above: Any, below: Any) -> float:
+    alive = below > 1e-12
+    return float(np.median(above[alive] / below[alive])) if alive.any() else float("nan")
+
+
+def _dropout_before(model: Any, layer: Any) -> float:
+    """The largest rate among the dropouts that come earlier in the model, 0 where there is none."""
+    earlier = model.layers[: model.layers.index(layer)]
+    return max((float(d.rate) for d in earlier if isinstance(d, keras.layers.Dropout)), default=0.0)

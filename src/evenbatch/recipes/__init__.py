@@ -1,0 +1,70 @@
+"""The networks of the mission: each a function of (input shape, classes, normalize) to a Keras model.
+
+`RECIPES` is the list that the command line shows; the file of each network imports Keras, so it is loaded when it is built.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evenbatch.errors import InvalidArgument, unknown
+
+Inputs = Literal["vector", "image"]
+Optimizer = Literal["sgd", "momentum", "adam"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A network, what it is fed, and the settings that it is trained with unless told otherwise.
+
+    `inputs` is "vector" (n, features) or "image" (n, height, width, channels); pixels come in [0, 1].
+    """
+
+    name: str
+    summary: str
+    inputs: Inputs
+    optimizer: Optimizer
+    learning_rate: float
+    batch_size: int
+    epochs: int
+
+    @property
+    def build(self) -> Callable[..., Any]:
+        """The function of (input_shape, classes, normalize, **options) to a Keras model."""
+        module = importlib.import_module(f"evenbatch.recipes.{self.name}")
+        build: Callable[..., Any] = getattr(module, self.name)
+        return build
+
+    def check_options(self, options: dict[str, Any]) -> None:
+        """Refuses an option that the network does not have."""
+        allowed = [name for name, p in inspect.signature(self.build).parameters.items() if p.kind is p.KEYWORD_ONLY]
+        for name in options:
+            if not allowed:
+                raise InvalidArgument(f"the recipe {self.name!r} has no options, received {name!r}; leave it out")
+            if name not in allowed:
+                raise unknown(f"option of the recipe {self.name!r}", name, allowed)
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in [
+        Recipe("mlp", "Dense(64), the layer, relu, softmax", "vector", "adam", 1e-3, 32, 5),
+        Recipe("sigmoid", "three layers of 100 sigmoids (Ioffe & Szegedy 2015, 4.1)", "vector", "sgd", 0.1, 60, 60),
+        Recipe("cnn", "Conv2D(32, 3), the layer, relu, max pooling, softmax", "image", "adam", 1e-3, 64, 5),
+        Recipe("regularized", "Dense(64), the layer, relu, Dropout(0.5), twice; L2 by option", "vector", "adam", 1e-3, 32, 20),
+        Recipe("resnet20", "the residual net of 20 layers for small images (He et al. 2015)", "image", "momentum", 0.1, 128, 30),
+    ]
+}
+
+
+def get(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        InvalidArgument: there is none; the sentence suggests the nearest.
+    """
+    if name not in RECIPES:
+        raise unknown("recipe", name, RECIPES)
+    return RECIPES[name]

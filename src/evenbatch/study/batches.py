@@ -1,0 +1,60 @@
+"""Batches in an order that depends on (seed, epoch) alone.
+
+`fit(shuffle=True)` under a set seed repeats one order every epoch on TensorFlow, and no order of Keras' survives a restart in
+the middle of a run; here epoch 7 is the same permutation whether or not epochs 0 to 6 ran in this process.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from evenbatch.datasets import Part
+
+
+def order(seed: int, epoch: int, examples: int) -> Any:
+    """The order in which an epoch visits the examples, int64 of shape (examples,)."""
+    return np.random.default_rng([seed, epoch]).permutation(examples)
+
+
+def batches(part: Part, batch_size: int, seed: int, epochs: range) -> dict[str, Any]:
+    """The arguments of `fit` that feed it these epochs, in the backend's fastest form."""
+    if keras.backend.backend() == "tensorflow":
+        steps = -(-len(part) // batch_size)
+        return {"x": _tf_data(part, batch_size, seed, epochs), "steps_per_epoch": steps}
+    return {"x": _Batches(part, batch_size, seed, epochs.start)}
+
+
+def _tf_data(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
+    """One stream over all epochs; Python is asked once an epoch, for its order."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):
+        x, y = tf.constant(part.x), tf.constant(part.y)
+
+    def orders() -> Iterator[Any]:
+        for epoch in epochs:
+            yield order(seed, epoch, len(part))
+
+    stream = tf.data.Dataset.from_generator(orders, output_signature=tf.TensorSpec((len(part),), tf.int64))
+    stream = stream.flat_map(lambda indices: tf.data.Dataset.from_tensor_slices(indices).batch(batch_size))
+    return stream.map(lambda indices: (tf.gather(x, indices), tf.gather(y, indices))).prefetch(2)
+
+
+class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    def __init__(self, part: Part, batch_size: int, seed: int, epoch: int) -> None:
+        super().__init__()
+        self._part, self._batch_size, self._seed, self._epoch = part, batch_size, seed, epoch
+        self._order = order(seed, epoch, len(part))
+
+    def __len__(self) -> int:
+        return -(-len(self._part) // self._batch_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return self._part.x[chosen], self._part.y[chosen]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._order = order(self._seed, self._epoch, len(self._part))

@@ -1,0 +1,151 @@
+"""From what a user asks for to a checked `Plan`: every bad argument ends here, before anything is written."""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from evenbatch import backend, datasets, recipes
+from evenbatch.errors import InvalidArgument, InvalidData
+from evenbatch.study.spec import (
+    Arm,
+    ArmSpec,
+    DataSpec,
+    Pair,
+    Plan,
+    Specification,
+    describe_function,
+    describe_normalize,
+)
+
+DEFAULT_ARMS: Mapping[str, Arm] = {"with": Arm(True), "without": Arm(False)}
+_NAME = re.compile(r"[^/\\\0]{1,80}")
+
+
+def design(
+    recipe: str | Callable[..., Any] = "sigmoid",
+    *,
+    data: str | Path | datasets.Dataset = "digits",
+    arms: Mapping[str, Arm | bool | Callable[[], Any]] | None = None,
+    pairs: Iterable[tuple[str, str]] | None = None,
+    seeds: int | Iterable[int] = 6,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    options: Mapping[str, Any] | None = None,
+    threads: int = 1,
+    inputs: recipes.Inputs = "image",
+) -> Plan:
+    """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
+    known = _recipe(recipe, inputs)
+    given = dict(options or {})
+    known.check_options(given) if isinstance(recipe, str) else None
+    rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
+    epochs = _at_least_one("epochs", known.epochs if epochs is None else epochs)
+    batch_size = _at_least_one("batch_size", known.batch_size if batch_size is None else batch_size)
+    treatments = _arms(DEFAULT_ARMS if arms is None else arms)
+    dataset = data if isinstance(data, datasets.Dataset) else datasets.load(data, known.inputs)
+    if len(dataset.train) < batch_size:
+        raise InvalidData(
+            f"batch_size must be at most the number of training examples, received {batch_size} for "
+            f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
+        )
+    spec = Specification(
+        recipe=recipe if isinstance(recipe, str) else describe_function(recipe),
+        options=given,
+        arms=tuple(
+            ArmSpec(
+                name=name,
+                normalize=describe_normalize(arm.normalize),
+                initial_scale=_positive("initial_scale", arm.initial_scale),
+                learning_rate=rate if arm.learning_rate is None else _positive("learning_rate", arm.learning_rate),
+            )
+            for name, arm in treatments.items()
+        ),
+        pairs=_pairs(pairs, list(treatments)),
+        seeds=_seeds(seeds),
+        data=_data(dataset),
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=known.optimizer,
+        threads=_at_least_one("threads", threads),
+        versions=backend.versions(),
+        backend=backend.chosen(),
+    )
+    build = known.build if isinstance(recipe, str) else recipe
+    return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
+
+
+def _recipe(recipe: str | Callable[..., Any], inputs: recipes.Inputs) -> recipes.Recipe:
+    if isinstance(recipe, str):
+        return recipes.get(recipe)
+    if callable(recipe):
+        return recipes.Recipe("a function", "of the user's", inputs, "adam", 1e-3, 32, 10)
+    raise InvalidArgument(
+        "recipe must be a name or a function of (input_shape, classes, normalize) that returns a Keras model, "
+        f"received {recipe!r}"
+    )
+
+
+def _arms(given: Mapping[str, Arm | bool | Callable[[], Any]]) -> dict[str, Arm]:
+    if not given:
+        raise InvalidArgument("arms must name at least one arm, received none")
+    arms = {}
+    for name, arm in given.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("."):
+            raise InvalidArgument(
+                f"the name of an arm must be 1 to 80 characters without slashes and without a dot in front, received {name!r}"
+            )
+        arms[name] = arm if isinstance(arm, Arm) else Arm(arm)
+    return arms
+
+
+def _pairs(given: Iterable[tuple[str, str]] | None, names: list[str]) -> tuple[Pair, ...]:
+    """The pairs asked for; by default every arm against the last one."""
+    if given is None:
+        return tuple(Pair(arm=name, baseline=names[-1]) for name in names[:-1])
+    pairs = []
+    for arm, baseline in given:
+        for name in (arm, baseline):
+            if name not in names:
+                raise InvalidArgument(f"pairs must name two of the arms {', '.join(names)}, received {name!r}")
+        pairs.append(Pair(arm=arm, baseline=baseline))
+    return tuple(pairs)
+
+
+def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
+    if isinstance(given, int) and not isinstance(given, bool):
+        if given < 1:
+            raise InvalidArgument(f"seeds must be at least 1, received {given}; 6 or more make a difference testable")
+        return tuple(range(given))
+    seeds = tuple(given) if isinstance(given, Iterable) else ()
+    if not seeds or any(not isinstance(seed, int) or not 0 <= seed < 2**31 for seed in seeds):
+        raise InvalidArgument(f"seeds must be a number of seeds or distinct integers in [0, 2^31), received {given!r}")
+    if len(set(seeds)) < len(seeds):
+        raise InvalidArgument(f"seeds must be distinct, received {given!r}")
+    return seeds
+
+
+def _data(dataset: datasets.Dataset) -> DataSpec:
+    return DataSpec(
+        name=dataset.name,
+        sha256=dataset.sha256,
+        train=len(dataset.train),
+        val=len(dataset.val),
+        test=len(dataset.test) if dataset.test else 0,
+        input_shape=dataset.input_shape,
+        classes=dataset.classes,
+    )
+
+
+def _at_least_one(name: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
+    return value
+
+
+def _positive(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (value > 0 and math.isfinite(value)):
+        raise InvalidArgument(f"{name} must be a positive, finite number, received {value!r}")
+    return float(value)

@@ -1,0 +1,137 @@
+"""Runs the trials of a plan in worker processes until all are complete."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from filelock import FileLock, Timeout
+
+from evenbatch import files
+from evenbatch.errors import EvenbatchError, InvalidArgument, StudyConflict, StudyFailed
+from evenbatch.study import store, worker
+from evenbatch.study.spec import ArmSpec, Plan
+
+
+class Watcher(Protocol):
+    """Whoever is told how a study goes on."""
+
+    def begin(self, plan: Plan, folder: Path, done: int) -> None:
+        """The study begins; `done` trials were complete before."""
+
+    def trial(self, record: dict[str, Any]) -> None:
+        """A trial is complete."""
+
+    def end(self) -> None:
+        """The study ends, complete or not."""
+
+
+class Silent:
+    """Watches nothing."""
+
+    def begin(self, plan: Plan, folder: Path, done: int) -> None:
+        """Says nothing."""
+
+    def trial(self, record: dict[str, Any]) -> None:
+        """Says nothing."""
+
+    def end(self) -> None:
+        """Says nothing."""
+
+
+def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Watcher, record: dict[str, Any]) -> bool:
+    """Runs every trial that is not complete yet; returns whether there was one.
+
+    Raises:
+        StudyConflict: the folder holds another study or other files, or another process writes to it.
+        StorageError: a file could not be written.
+        StudyFailed: every trial failed.
+    """
+    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+        raise InvalidArgument(f"jobs must be an integer of at least 1, received {jobs!r}")
+    with _only_study(folder):
+        store.claim(folder, plan.spec, record, force=force)
+        todo = [(arm, seed) for arm, seed in plan.spec.trials() if not store.is_complete(folder, arm.name, seed)]
+        watcher.begin(plan, folder, len(plan.spec.trials()) - len(todo))
+        try:
+            _run_all(plan, folder, todo, jobs or _default_jobs(plan, len(todo)), watcher)
+        finally:
+            watcher.end()
+        _require_one_success(folder, plan)
+    return bool(todo)
+
+
+def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: int, watcher: Watcher) -> None:
+    if not todo:
+        return
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    start = joblib.delayed(worker.run)
+    calls = (start(plan, arm, seed, store.trial_folder(folder, arm.name, seed), os.getpid()) for arm, seed in todo)
+    # At least two processes with `jobs` trials under way: with one, joblib would run trials in this process, whose backend
+    # may be loaded already, with another number of threads.
+    pool = joblib.Parallel(
+        n_jobs=max(jobs, 2), pre_dispatch=jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
+    )
+    with worker.environment(plan.spec.threads, plan.spec.backend):
+        try:
+            for record in pool(calls):
+                watcher.trial(record)
+        except TerminatedWorkerError as error:
+            raise StudyFailed(
+                "a worker process was killed, most likely for want of memory; choose fewer --jobs or a smaller batch and run "
+                f"the same command again, it goes on where it was ({str(error).splitlines()[0]})"
+            ) from error
+
+
+def _default_jobs(plan: Plan, trials: int) -> int:
+    return max(1, min((os.cpu_count() or 1) // plan.spec.threads, trials))
+
+
+def _require_one_success(folder: Path, plan: Plan) -> None:
+    records = [store.read_trial(folder, arm.name, seed) for arm, seed in plan.spec.trials()]
+    if all(record["outcome"] == "failed" for record in records):
+        first = store.trial_folder(folder, records[0]["arm"], records[0]["seed"]) / "traceback.txt"
+        raise StudyFailed(f"every trial failed, the first with: {records[0]['error']}; its traceback is in {first}")
+
+
+@contextmanager
+def _only_study(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise StudyConflict(f"another process runs the study in {folder}; wait for it, or choose another directory") from None
+    except OSError as error:
+        raise files.storage_error(folder, error) from error
+    try:
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def provenance() -> dict[str, Any]:
+    """Where a study came from: its command line, the commit of the working directory, and when it began."""
+    return {
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "git": _commit(),
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _commit() -> str | None:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git here, or no repository

@@ -1,0 +1,137 @@
+"""What a study is: arms × seeds on one data set, written down so that it can be run again.
+
+A `Specification` holds all that its numbers depend on and is what two runs of one directory must agree in. A `Plan` is the
+specification together with what a file cannot hold: the arrays and the functions that build the networks.
+"""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from evenbatch.datasets import Dataset
+from evenbatch.errors import InvalidArgument
+from evenbatch.recipes import Optimizer
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One treatment of the network under study.
+
+    Args:
+        normalize: True for `eb.BatchNormalization`, False for none, or a function that returns a new layer.
+        initial_scale: Factor on the spread of the random initial weights; 1 leaves the network's own.
+        learning_rate: This arm's own learning rate; None for the study's.
+    """
+
+    normalize: bool | Callable[[], Any] = True
+    initial_scale: float = 1.0
+    learning_rate: float | None = None
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ArmSpec(_Frozen):
+    """An arm in the form of the file; `normalize` is "batch", "none" or the name of a function and a digest of its code."""
+
+    name: str
+    normalize: str
+    initial_scale: float
+    learning_rate: float
+
+
+class DataSpec(_Frozen):
+    """Which data: its name, a digest of the prepared arrays, and their sizes."""
+
+    name: str
+    sha256: str
+    train: int
+    val: int
+    test: int
+    input_shape: tuple[int, ...]
+    classes: int
+
+
+class Pair(_Frozen):
+    """Two arms that are compared seed by seed: the difference is `arm` minus `baseline`."""
+
+    arm: str
+    baseline: str
+
+
+class Specification(_Frozen):
+    """All that the numbers of a study depend on."""
+
+    recipe: str
+    options: dict[str, Any]
+    arms: tuple[ArmSpec, ...]
+    pairs: tuple[Pair, ...]
+    seeds: tuple[int, ...]
+    data: DataSpec
+    epochs: int
+    batch_size: int
+    optimizer: Optimizer
+    threads: int
+    versions: dict[str, str]
+    backend: str
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch; the last batch may be smaller."""
+        return -(-self.data.train // self.batch_size)
+
+    def trials(self) -> list[tuple[ArmSpec, int]]:
+        """Every arm with every seed, seed by seed, so that pairs complete early."""
+        return [(arm, seed) for seed in self.seeds for arm in self.arms]
+
+    def differences(self, other: "Specification") -> list[str]:
+        """Where two specifications differ, a line for each place: name, this value, that value."""
+        mine, theirs = _flat(self.model_dump(mode="json")), _flat(other.model_dump(mode="json"))
+        return [
+            f"{key}: {mine.get(key, 'absent')} here, {theirs.get(key, 'absent')} asked for"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
+        ]
+
+
+def _flat(value: Any, path: str = "") -> dict[str, str]:
+    if isinstance(value, dict):
+        return {key: text for name, item in value.items() for key, text in _flat(item, f"{path}.{name}").items()}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return {key: text for i, item in enumerate(value) for key, text in _flat(item, f"{path}.{item.get('name', i)}").items()}
+    return {path.lstrip("."): json.dumps(value)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A specification with what a file cannot hold."""
+
+    spec: Specification
+    dataset: Dataset
+    build: Callable[..., Any]
+    normalize: Mapping[str, bool | Callable[[], Any]]
+
+
+def describe_normalize(normalize: object) -> str:
+    """How an arm's normalization is written in the file."""
+    if isinstance(normalize, bool):
+        return "batch" if normalize else "none"
+    if callable(normalize):
+        return describe_function(normalize)
+    raise InvalidArgument(f"normalize must be True, False or a function that returns a new layer, received {normalize!r}")
+
+
+def describe_function(function: Callable[..., Any]) -> str:
+    """A function's name and a digest of its source, so that a changed function is another study."""
+    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        return name
+    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:12]}"

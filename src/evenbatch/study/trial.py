@@ -1,0 +1,222 @@
+"""One trial: one arm with one seed, from initial weights to a recorded outcome.
+
+A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It ends with `history.csv`, `probes.csv`,
+`model.keras` and, last of all, `trial.json`: where that file is, the trial is complete.
+"""
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import keras
+from pydantic import BaseModel, ConfigDict
+
+from evenbatch import files
+from evenbatch.datasets import Part
+from evenbatch.probes.callback import EpochCallback, Row
+from evenbatch.probes.variance_shift import variance_shift
+from evenbatch.study import checkpoint, initial_weights
+from evenbatch.study.batches import batches
+from evenbatch.study.spec import ArmSpec, Plan
+
+EVALUATION_BATCH = 1024  # inference does not depend on the batch, so validation runs in large ones
+PROBED_EXAMPLES = 2000
+CHECKPOINT_SHARE = 0.02  # of the time since the last one; short epochs share a checkpoint
+
+
+class Timing(BaseModel):
+    """Seconds; what is left out when two runs of a study are compared."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step_seconds: float | None
+    train_seconds: float
+    trial_seconds: float
+
+
+class TrialRecord(BaseModel):
+    """The content of `trial.json`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    seed: int
+    outcome: Literal["finished", "diverged", "failed"]
+    epochs: int
+    error: str | None = None
+    parameters: int | None = None
+    test: dict[str, float | None] | None = None
+    initial_weights: dict[str, str] = {}
+    device: str | None = None
+    timing: Timing | None = None
+
+
+
+
+def run(
+    plan: Plan,
+    arm: ArmSpec,
+    seed: int,
+    folder: Path,
+    *,
+    callbacks: Sequence[Any] = (),
+    on_row: Callable[[Row], None] | None = None,
+) -> TrialRecord:
+    """Trains one trial, from its checkpoint where there is one, and writes its files.
+
+    Raises:
+        EvenbatchError: the study's arguments do not fit its network, or a file could not be written.
+    """
+    started = time.perf_counter()
+    model = prepare(plan, arm, seed)
+    digests = initial_weights.digests(model)
+    progress = _Progress(folder, plan.spec.epochs, on_row)
+    rows = _fit(plan, model, seed, folder, progress, callbacks)
+    diverged = not _finite(rows[-1])
+    test = None if plan.dataset.test is None or diverged else _evaluate(model, plan.dataset.test)
+    files.write_csv(folder / "history.csv", rows)
+    files.write_whole(folder / "model.keras", model.save)
+    probed = [] if diverged else variance_shift(model, plan.dataset.train.x[:PROBED_EXAMPLES])
+    if probed:
+        files.write_csv(folder / "probes.csv", probed)
+    record = TrialRecord(
+        arm=arm.name,
+        seed=seed,
+        outcome="diverged" if diverged else "finished",
+        epochs=len(rows),
+        parameters=int(model.count_params()),
+        test=test,
+        initial_weights=digests,
+        device=_device(),
+        timing=_timing(rows, plan.spec.steps_per_epoch, time.perf_counter() - started),
+    )
+    complete(folder, record)
+    return record
+
+
+def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
+    """The compiled model of a trial, with its initial weights."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
+    spec = plan.spec
+    model = plan.build(spec.data.input_shape, spec.data.classes, plan.normalize[arm.name], **spec.options)
+    initial_weights.draw(model, seed, arm.initial_scale)
+    model.compile(
+        optimizer=_optimizer(spec.optimizer, arm.learning_rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def complete(folder: Path, record: TrialRecord) -> None:
+    """Writes `trial.json`, which makes the trial complete, and removes what only a running trial needs."""
+    files.write_json(folder / "trial.json", record.model_dump(mode="json"))
+    for name in ("checkpoint.npz", "progress.json"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _fit(plan: Plan, model: Any, seed: int, folder: Path, progress: "_Progress", callbacks: Sequence[Any]) -> list[Row]:
+    spec = plan.spec
+    saved = folder / "checkpoint.npz"
+    rows = checkpoint.restore(saved, model)
+    cadence = _Cadence()
+
+    def on_row(row: Row) -> bool:
+        rows.append(row)
+        progress(row)
+        if len(rows) < spec.epochs and _finite(row) and cadence.due():
+            cadence.spend(lambda: checkpoint.save(saved, model, rows))
+        return _finite(row)
+
+    epochs = range(len(rows), spec.epochs)
+    model.fit(
+        **batches(plan.dataset.train, spec.batch_size, seed, epochs),
+        validation_data=(plan.dataset.val.x, plan.dataset.val.y),
+        validation_batch_size=EVALUATION_BATCH,
+        epochs=epochs.stop,
+        initial_epoch=epochs.start,
+        shuffle=False,
+        verbose=0,
+        callbacks=[EpochCallback(on_row), *callbacks],
+    )
+    return rows
+
+
+class _Cadence:
+    """Spends at most `CHECKPOINT_SHARE` of the time on checkpoints: long epochs get one each, short ones share one."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._last >= self._cost / CHECKPOINT_SHARE
+
+    def spend(self, save: Callable[[], None]) -> None:
+        begin = time.perf_counter()
+        save()
+        self._last = time.perf_counter()
+        self._cost = self._last - begin
+
+
+class _Progress:
+    """Tells whoever watches the folder how far the trial is, a few times a second at most."""
+
+    def __init__(self, folder: Path, epochs: int, on_row: Callable[[Row], None] | None) -> None:
+        self._path = folder / "progress.json"
+        self._epochs = epochs
+        self._on_row = on_row
+        self._next = 0.0
+
+    def __call__(self, row: Row) -> None:
+        if self._on_row is not None:
+            self._on_row(row)
+        if time.perf_counter() >= self._next:
+            files.write_text(self._path, json.dumps({"epoch": row["epoch"], "epochs": self._epochs}))
+            self._next = time.perf_counter() + 0.3
+
+
+def _optimizer(name: str, learning_rate: float) -> Any:
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.SGD(learning_rate, momentum=0.9 if name == "momentum" else 0.0)
+
+
+def _finite(row: Row) -> bool:
+    return all(math.isfinite(value) for value in row.values())
+
+
+def _evaluate(model: Any, part: Part) -> dict[str, float | None]:
+    found = model.evaluate(part.x, part.y, batch_size=EVALUATION_BATCH, verbose=0, return_dict=True)
+    return {name: float(value) for name, value in found.items()}
+
+
+def _timing(rows: Sequence[Row], steps: int, seconds: float) -> Timing:
+    later = [float(row["seconds"]) for row in rows[1:]]  # the first epoch pays for tracing
+    return Timing(
+        step_seconds=median(later) / steps if later else None,
+        train_seconds=sum(float(row["seconds"]) for row in rows),
+        trial_seconds=seconds,
+    )
+
+
+def _device() -> str:
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    elif keras.backend.backend() == "jax":
+        import jax
+
+        kind = str(jax.devices()[0].device_kind)
+    else:
+        import torch
+
+        kind = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return f"{kind} ({platform.machine()})" if kind.lower() == "cpu" else kind

@@ -1,0 +1,126 @@
+"""The process that a trial runs in: its threads, its lock, and its end when its parent is gone."""
+
+import importlib
+import os
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from evenbatch import files
+from evenbatch.errors import EvenbatchError, StudyConflict
+from evenbatch.study.spec import ArmSpec, Plan
+
+LOCK_SECONDS = 20.0  # long enough for a worker of a killed study to notice that its parent is gone
+
+
+@contextmanager
+def environment(threads: int, backend: str) -> Iterator[None]:
+    """Sets, for the processes started inside, the backend and the number of threads that each may use.
+
+    The number of threads changes the last bits of sums, so a trial has the same number whatever runs beside it. The variables
+    are read when a backend loads, which is why they are set for a process rather than in it.
+    """
+    count = str(threads)
+    settings = {
+        "KERAS_BACKEND": backend,
+        **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), count),
+        **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), count),
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={str(threads > 1).lower()}".strip(),
+        # Several workers share one GPU: none may take all of its memory at the start.
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def limit_threads(threads: int) -> None:
+    """Makes the loaded backend deterministic and holds it to that many threads."""
+    backend = importlib.import_module("keras").backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        except RuntimeError:
+            pass  # this worker has run a trial before, with the same number
+        tf.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[str, Any]:
+    """Runs one trial in this process and returns its record.
+
+    An error of the network's own (a function of the user's that raises, memory that runs out) becomes a trial that failed,
+    with its message recorded; an `EvenbatchError` concerns the whole study and is raised.
+    """
+    if os.getppid() == parent:
+        _end_with(parent)
+    with _only_writer(folder):
+        limit_threads(plan.spec.threads)
+        from evenbatch.study import trial
+
+        try:
+            record = trial.run(plan, arm, seed, folder)
+        except EvenbatchError:
+            raise
+        except Exception as error:
+            message = "".join(traceback.format_exception_only(error)).strip()
+            (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            record = trial.TrialRecord(arm=arm.name, seed=seed, outcome="failed", epochs=0, error=message)
+            trial.complete(folder, record)
+        return record.model_dump(mode="json")
+
+
+@contextmanager
+def _only_writer(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
+        lock.acquire()
+    except Timeout:
+        raise StudyConflict(f"another process writes to {folder}; wait until it ends, or stop it") from None
+    except OSError as error:
+        raise files.storage_error(folder, error) from error
+    try:
+        yield
+    finally:
+        (folder / "lock").unlink(missing_ok=True)
+        lock.release()
+
+
+_watching: set[int] = set()
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when `parent` is gone. Every file is renamed into place, so any moment will do."""
+    if parent in _watching:
+        return
+    _watching.add(parent)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="ends with the study").start()
