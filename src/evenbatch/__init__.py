@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evenbatch._version import __version__
+from evenbatch.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evenbatch.layers import BatchNormalization
@@ -29,7 +30,12 @@ def __getattr__(name: str) -> Any:
     """Loads a public name from its home when it is first used (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module 'evenbatch' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
+    try:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if _HOMES[name] != "evenbatch.study" or (error.name or "").startswith("evenbatch"):
+            raise
+        raise MissingExtra(f"eb.{name} needs {error.name!r}, which is not installed: pip install 'evenbatch[lab]'") from error
     globals()[name] = value
     return value
 

@@ -5,7 +5,9 @@ The layout of a file is that of `keras.datasets`: `x_train, y_train`, and where 
 fixed permutation, the same in every study. The test part is never used to choose anything.
 """
 
+import contextlib
 import hashlib
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -94,7 +96,8 @@ def _downloaded(name: str) -> dict[str, Array]:
 
     module = getattr(keras.datasets, name)
     try:
-        (x_train, y_train), (x_test, y_test) = module.load_data()
+        with contextlib.redirect_stdout(sys.stderr):  # where its progress belongs: standard output is for results
+            (x_train, y_train), (x_test, y_test) = module.load_data()
     except Exception as error:  # keras wraps whatever its download met in a plain Exception
         raise InvalidData(
             f"the data set {name!r} could not be downloaded ({_first_line(error)}); "
@@ -111,7 +114,7 @@ def _from_file(path: Path) -> dict[str, Array]:
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise InvalidData(f"--data {path} is no .npz file; save the arrays with numpy.savez(path, x_train=…, y_train=…)")
     arrays = {}
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         for key in (f"{kind}_{part}" for part in ("train", "val", "test") for kind in "xy"):
             if key in file.files:
                 arrays[key] = _member(path, file, key)

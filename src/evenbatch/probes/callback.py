@@ -10,19 +10,26 @@ Row = dict[str, float | int]
 
 
 class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls `on_row` once an epoch with its number, its metrics and the seconds of its training part.
+    """Calls `on_begin` when an epoch begins, and `on_row` at its end with its metrics and the seconds of its training part.
 
-    `seconds` leaves out validation and whatever `on_row` itself does. Training stops when `on_row` returns False.
+    `on_begin` gets the number of epochs before this one; a row has the number of those done, from 1. `seconds` leaves out
+    validation and what the two functions do. Training stops when `on_row` returns False.
     """
 
-    def __init__(self, on_row: Callable[[Row], bool], clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        on_begin: Callable[[int], None],
+        on_row: Callable[[Row], bool],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         super().__init__()
-        self._on_row = on_row
+        self._on_begin, self._on_row = on_begin, on_row
         self._clock = clock
         self._begin = self._end = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Starts the clock."""
+        self._on_begin(epoch)
         self._begin, self._end = self._clock(), 0.0
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:

@@ -19,7 +19,8 @@ Optimizer = Literal["sgd", "momentum", "adam"]
 class Recipe:
     """A network, what it is fed, and the settings that it is trained with unless told otherwise.
 
-    `inputs` is "vector" (n, features) or "image" (n, height, width, channels); pixels come in [0, 1].
+    `inputs` is "vector" (n, features) or "image" (n, height, width, channels), an image at least `smallest` pixels high and
+    wide; pixels come in [0, 1].
     """
 
     name: str
@@ -29,6 +30,7 @@ class Recipe:
     learning_rate: float
     batch_size: int
     epochs: int
+    smallest: int = 1
 
     @property
     def build(self) -> Callable[..., Any]:
@@ -36,6 +38,18 @@ class Recipe:
         module = importlib.import_module(f"evenbatch.recipes.{self.name}")
         build: Callable[..., Any] = getattr(module, self.name)
         return build
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Builds the network; loads Keras only then."""
+        return self.build(*args, **options)
+
+    def check_shape(self, input_shape: tuple[int, ...]) -> None:
+        """Refuses images that are too small for the network."""
+        if self.inputs == "image" and min(input_shape[:2]) < self.smallest:
+            raise InvalidArgument(
+                f"the recipe {self.name!r} needs images of at least {self.smallest}×{self.smallest}, received "
+                f"{input_shape[0]}×{input_shape[1]}; choose another recipe or larger images"
+            )
 
     def check_options(self, options: dict[str, Any]) -> None:
         """Refuses an option that the network does not have."""
@@ -52,9 +66,9 @@ RECIPES = {
     for recipe in [
         Recipe("mlp", "Dense(64), the layer, relu, softmax", "vector", "adam", 1e-3, 32, 5),
         Recipe("sigmoid", "three layers of 100 sigmoids (Ioffe & Szegedy 2015, 4.1)", "vector", "sgd", 0.1, 60, 60),
-        Recipe("cnn", "Conv2D(32, 3), the layer, relu, max pooling, softmax", "image", "adam", 1e-3, 64, 5),
+        Recipe("cnn", "Conv2D(32, 3), the layer, relu, max pooling, softmax", "image", "adam", 1e-3, 64, 5, 4),
         Recipe("regularized", "Dense(64), the layer, relu, Dropout(0.5), twice; L2 by option", "vector", "adam", 1e-3, 32, 20),
-        Recipe("resnet20", "the residual net of 20 layers for small images (He et al. 2015)", "image", "momentum", 0.1, 128, 30),
+        Recipe("resnet20", "the residual net of 20 layers for small images (He et al. 2015)", "image", "momentum", 0.1, 128, 30, 4),
     ]
 }
 

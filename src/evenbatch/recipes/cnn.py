@@ -2,7 +2,6 @@
 
 import keras
 
-from evenbatch.errors import InvalidArgument
 from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
 
 
@@ -16,8 +15,6 @@ def cnn(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True,
         filters: Number of filters of the convolution.
     """
     require_at_least("filters", filters, 1)
-    if min(input_shape[:2]) < 4:
-        raise InvalidArgument(f"the recipe 'cnn' needs images of at least 4×4, received {input_shape}")
     norm = Normalization(normalize)
     inputs = keras.Input(input_shape)
     x = norm(keras.layers.Conv2D(filters, 3, use_bias=not norm, name="conv")(inputs))

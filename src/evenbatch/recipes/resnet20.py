@@ -4,7 +4,6 @@ from typing import Any
 
 import keras
 
-from evenbatch.errors import InvalidArgument
 from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
 
 
@@ -21,8 +20,6 @@ def resnet20(input_shape: tuple[int, ...], classes: int, normalize: Normalize = 
         l2: Factor of the L2 penalty on the kernels; 1e-4 as in the paper, 0 for none.
     """
     require_at_least("l2", l2, 0)
-    if min(input_shape[:2]) < 4:
-        raise InvalidArgument(f"the recipe 'resnet20' needs images of at least 4×4, received {input_shape}")
     net = _Net(Normalization(normalize), keras.regularizers.L2(l2) if l2 > 0 else None)
     inputs = keras.Input(input_shape)
     x = net.relu(net.convolution(inputs, 16, 3, 1, "stem"), "stem")

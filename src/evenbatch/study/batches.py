@@ -4,7 +4,8 @@
 the middle of a run; here epoch 7 is the same permutation whether or not epochs 0 to 6 ran in this process.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,20 +14,29 @@ import numpy as np
 from evenbatch.datasets import Part
 
 
+@dataclass(frozen=True)
+class Feed:
+    """What `fit` is fed: its arguments, and what to call when an epoch begins."""
+
+    arguments: dict[str, Any]
+    begin: Callable[[int], None]
+
+
 def order(seed: int, epoch: int, examples: int) -> Any:
     """The order in which an epoch visits the examples, int64 of shape (examples,)."""
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
-def batches(part: Part, batch_size: int, seed: int, epochs: range) -> dict[str, Any]:
-    """The arguments of `fit` that feed it these epochs, in the backend's fastest form."""
+def batches(part: Part, batch_size: int, seed: int, epochs: range) -> Feed:
+    """Feeds `fit` these epochs, in the backend's fastest form."""
     if keras.backend.backend() == "tensorflow":
         steps = -(-len(part) // batch_size)
-        return {"x": _tf_data(part, batch_size, seed, epochs), "steps_per_epoch": steps}
-    return {"x": _Batches(part, batch_size, seed, epochs.start)}
+        return Feed({"x": _stream(part, batch_size, seed, epochs), "steps_per_epoch": steps}, lambda epoch: None)
+    data = _Batches(part, batch_size, seed)
+    return Feed({"x": data}, data.begin)
 
 
-def _tf_data(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
+def _stream(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
     """One stream over all epochs; Python is asked once an epoch, for its order."""
     import tensorflow as tf
 
@@ -43,10 +53,15 @@ def _tf_data(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    def __init__(self, part: Part, batch_size: int, seed: int, epoch: int) -> None:
+    """The batches of the epoch that was last begun; Keras' own calls do not count epochs reliably (a reset ends one)."""
+
+    def __init__(self, part: Part, batch_size: int, seed: int) -> None:
         super().__init__()
-        self._part, self._batch_size, self._seed, self._epoch = part, batch_size, seed, epoch
-        self._order = order(seed, epoch, len(part))
+        self._part, self._batch_size, self._seed = part, batch_size, seed
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        self._order = order(self._seed, epoch, len(self._part))
 
     def __len__(self) -> int:
         return -(-len(self._part) // self._batch_size)
@@ -54,7 +69,3 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         return self._part.x[chosen], self._part.y[chosen]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._order = order(self._seed, self._epoch, len(self._part))

@@ -1,7 +1,8 @@
 """Everything that a trial needs to go on exactly where it was, in one file.
 
-Model variables (the states of seed generators among them), optimizer variables, the framework's own random state where layers
-draw from it, and the rows of history. One file, renamed into place: no kill can fall between two halves of it.
+Model variables (the states of seed generators among them), optimizer variables and the rows of history. One file, renamed into
+place: no kill can fall between two halves of it. Batch order and the framework's own random state are not in it, since every
+epoch begins with those of (seed, epoch).
 """
 
 import json
@@ -22,7 +23,6 @@ Rows = list[dict[str, Any]]
 def save(path: Path, model: Any, rows: Sequence[dict[str, Any]]) -> None:
     """Writes the state of a model that is being trained, and its history so far."""
     arrays = {f"v{i}": _to_bytes(variable) for i, variable in enumerate(_variables(model))}
-    arrays["random"] = _random_state()
     arrays["rows"] = np.frombuffer(json.dumps(list(rows)).encode(), dtype=np.uint8)
     write_whole(path, lambda partial: np.savez(partial, **arrays))
 
@@ -36,16 +36,15 @@ def restore(path: Path, model: Any) -> Rows:
     if not path.exists():
         return []
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StorageError(f"cannot read {path}: {error}; delete it to start its trial anew") from error
     variables = _variables(model)
-    if len(variables) + 2 != len(arrays):
+    if len(variables) + 1 != len(arrays):
         raise StorageError(f"cannot use {path}: it holds the state of another model; delete it to start its trial anew")
     for i, variable in enumerate(variables):
         variable.assign(_from_bytes(arrays[f"v{i}"], variable))
-    _set_random_state(arrays["random"])
     rows: Rows = json.loads(arrays["rows"].tobytes())
     return rows
 
@@ -64,18 +63,3 @@ def _to_bytes(variable: Any) -> Any:
 def _from_bytes(saved: Any, variable: Any) -> Any:
     now = keras.ops.convert_to_numpy(variable)
     return np.frombuffer(saved.tobytes(), dtype=now.dtype).reshape(now.shape)
-
-
-def _random_state() -> Any:
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.get_rng_state().numpy()  # dropout without a seed of its own draws from it
-    return np.zeros(0, dtype=np.uint8)
-
-
-def _set_random_state(state: Any) -> None:
-    if keras.backend.backend() == "torch":
-        import torch
-
-        torch.set_rng_state(torch.from_numpy(state.copy()))

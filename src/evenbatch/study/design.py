@@ -40,7 +40,6 @@ def design(
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
     known = _recipe(recipe, inputs)
     given = dict(options or {})
-    known.check_options(given) if isinstance(recipe, str) else None
     rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
     epochs = _at_least_one("epochs", known.epochs if epochs is None else epochs)
     batch_size = _at_least_one("batch_size", known.batch_size if batch_size is None else batch_size)
@@ -51,6 +50,7 @@ def design(
             f"batch_size must be at most the number of training examples, received {batch_size} for "
             f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
         )
+    build = _build(recipe, known, dataset, given)
     spec = Specification(
         recipe=recipe if isinstance(recipe, str) else describe_function(recipe),
         options=given,
@@ -73,7 +73,6 @@ def design(
         versions=backend.versions(),
         backend=backend.chosen(),
     )
-    build = known.build if isinstance(recipe, str) else recipe
     return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
 
 
@@ -86,6 +85,24 @@ def _recipe(recipe: str | Callable[..., Any], inputs: recipes.Inputs) -> recipes
         "recipe must be a name or a function of (input_shape, classes, normalize) that returns a Keras model, "
         f"received {recipe!r}"
     )
+
+
+def _build(
+    recipe: str | Callable[..., Any], known: recipes.Recipe, dataset: datasets.Dataset, options: dict[str, Any]
+) -> Callable[..., Any]:
+    """What builds the network, tried here where options could make it fail: later would be after files are written."""
+    if not isinstance(recipe, str):
+        return recipe
+    known.check_shape(dataset.input_shape)
+    if options:
+        known.check_options(options)
+        try:
+            known.build(dataset.input_shape, dataset.classes, True, **options)
+        except InvalidArgument:
+            raise
+        except Exception as error:
+            raise InvalidArgument(f"the recipe {known.name!r} cannot be built with {options}: {error}") from error
+    return known
 
 
 def _arms(given: Mapping[str, Arm | bool | Callable[[], Any]]) -> dict[str, Arm]:

@@ -53,7 +53,7 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
     """
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise InvalidArgument(f"jobs must be an integer of at least 1, received {jobs!r}")
-    with _only_study(folder):
+    with only_study(folder):
         store.claim(folder, plan.spec, record, force=force)
         todo = [(arm, seed) for arm, seed in plan.spec.trials() if not store.is_complete(folder, arm.name, seed)]
         watcher.begin(plan, folder, len(plan.spec.trials()) - len(todo))
@@ -101,7 +101,7 @@ def _require_one_success(folder: Path, plan: Plan) -> None:
 
 
 @contextmanager
-def _only_study(folder: Path) -> Iterator[None]:
+def only_study(folder: Path) -> Iterator[None]:
     """Holds the folder for this process."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

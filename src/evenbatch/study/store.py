@@ -5,6 +5,8 @@
     study.json                 the specification, and where the study came from
     trials/ARM-sSEED/          trial.json  history.csv  probes.csv  model.keras
     summary.json  report.html  figures/  data/
+
+The directory of `evenbatch train` holds `study.json` and, in place of `trials/`, the one trial's own files.
 """
 
 import shutil
@@ -18,7 +20,12 @@ from evenbatch.errors import StorageError, StudyConflict
 from evenbatch.study.spec import Specification
 
 FORMAT = 1
-OURS = ("trials", "summary.json", "report.html", "figures", "data", "study.json")
+STUDY = ("trials", "summary.json", "report.html", "figures", "data")
+TRIAL = (
+    *("trial.json", "history.csv", "probes.csv", "model.keras", "checkpoint.npz", "progress.json"),
+    *("learning-curve.svg", "learning-curve.png", "tensorboard"),
+)
+OURS = (*STUDY, *TRIAL, "study.json")
 
 
 def trial_folder(folder: Path, arm: str, seed: int) -> Path:

@@ -4,6 +4,7 @@ A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It en
 `model.keras` and, last of all, `trial.json`: where that file is, the trial is complete.
 """
 
+import hashlib
 import json
 import math
 import platform
@@ -135,17 +136,31 @@ def _fit(plan: Plan, model: Any, seed: int, folder: Path, progress: "_Progress",
         return _finite(row)
 
     epochs = range(len(rows), spec.epochs)
+    feed = batches(plan.dataset.train, spec.batch_size, seed, epochs)
+
+    def on_begin(epoch: int) -> None:
+        feed.begin(epoch)
+        _seed_framework(seed, epoch)
+
     model.fit(
-        **batches(plan.dataset.train, spec.batch_size, seed, epochs),
+        **feed.arguments,
         validation_data=(plan.dataset.val.x, plan.dataset.val.y),
         validation_batch_size=EVALUATION_BATCH,
         epochs=epochs.stop,
         initial_epoch=epochs.start,
         shuffle=False,
         verbose=0,
-        callbacks=[EpochCallback(on_row), *callbacks],
+        callbacks=[EpochCallback(on_begin, on_row), *callbacks],
     )
     return rows
+
+
+def _seed_framework(seed: int, epoch: int) -> None:
+    """Makes what draws from the framework's own random state, too, depend on (seed, epoch) alone."""
+    if keras.backend.backend() == "torch":  # dropout without a seed of its own draws from it, and so do data loaders
+        import torch
+
+        torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big"))
 
 
 class _Cadence:

@@ -1,0 +1,105 @@
+"""What `evenbatch compare` adds to the training itself, over bare `fit` loops of the same trials.
+
+Both run one trial at a time with one thread, in turns, so that a drift of the machine meets both. Bare is a process that loads
+Keras and then, for each arm and seed, builds, compiles and fits the same network on the same arrays with `shuffle=True`. Of
+`compare` two parts are told apart: its trials (checkpoints, history, saved models, initial weights included) and what lies
+around them (starting worker processes, loading Keras in them, summary and report).
+
+    python benchmarks/compare_overhead.py [--rounds N] [--recipe NAME] [--data NAME|FILE] [--seeds N] [--epochs N]
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def bare(plan_arguments: dict) -> float:
+    """Seconds of bare fit loops over all trials, in this process, Keras loaded before."""
+    import keras
+
+    from evenbatch.study import trial, worker
+    from evenbatch.study.design import design
+
+    plan = design(**plan_arguments)
+    worker.limit_threads(plan.spec.threads)
+    train, val = plan.dataset.train, plan.dataset.val
+    begin = time.perf_counter()
+    for arm, seed in plan.spec.trials():
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(seed)
+        model = plan.build(plan.dataset.input_shape, plan.dataset.classes, plan.normalize[arm.name])
+        optimizer = trial._optimizer(plan.spec.optimizer, arm.learning_rate)
+        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.fit(
+            train.x,
+            train.y,
+            batch_size=plan.spec.batch_size,
+            epochs=plan.spec.epochs,
+            validation_data=(val.x, val.y),
+            validation_batch_size=trial.EVALUATION_BATCH,
+            verbose=0,
+        )
+    return time.perf_counter() - begin
+
+
+def bare_process(plan_arguments: dict) -> float:
+    """The same in a fresh process, as a worker of `compare` is one."""
+    from evenbatch import backend
+    from evenbatch.study import worker
+
+    with worker.environment(1, backend.chosen()):
+        command = [sys.executable, __file__, "--bare", json.dumps(plan_arguments)]
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    return float(out.splitlines()[-1])
+
+
+def compared(plan_arguments: dict) -> tuple[float, float]:
+    """Seconds inside the trials of `compare`, and of the whole call."""
+    import evenbatch as eb
+
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.perf_counter()
+        study = eb.compare(**plan_arguments, jobs=1, out=Path(folder) / "study")
+        whole = time.perf_counter() - begin
+        return sum(study.summary()["timing"]["trial_seconds"].values()), whole
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--recipe", default="sigmoid")
+    parser.add_argument("--data", default="digits")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--bare", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        print(bare(json.loads(options.bare)))
+        return
+    arguments = {name: getattr(options, name) for name in ("recipe", "data", "seeds", "epochs")}
+    rows = []
+    for number in range(1, options.rounds + 1):
+        alone = bare_process(arguments)
+        trials, whole = compared(arguments)
+        rows.append((trials / alone - 1, whole - trials))
+        print(
+            f"round {number}: bare {alone:.1f} s, trials of compare {trials:.1f} s ({rows[-1][0]:+.1%}), "
+            f"around them {rows[-1][1]:.1f} s",
+            flush=True,
+        )
+    print(
+        f"median: compare adds {median(row[0] for row in rows):+.1%} to the training; "
+        f"workers, summary and report take {median(row[1] for row in rows):.1f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Progress with time left, on standard error: a bar where there is a terminal, a line a trial or an epoch elsewhere."""
+
+import json
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from evenbatch.study import store
+from evenbatch.study.spec import Plan
+
+
+class TimeLeft:
+    """Estimates the time left from what was done since it was made."""
+
+    def __init__(self, done: float, total: float) -> None:
+        self._begin = time.monotonic()
+        self._before, self._total = done, total
+
+    def __call__(self, done: float) -> str:
+        """Such as "1:05 left", and nothing before there is anything to go by."""
+        fresh = done - self._before
+        if fresh <= 0 or done >= self._total:
+            return ""
+        seconds = (time.monotonic() - self._begin) / fresh * (self._total - done)
+        return f"about {clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Seconds as minutes:seconds or hours:minutes:seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+class StudyProgress:
+    """Watches a study: reads the folders of its trials twice a second."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = _bar(self._console)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, plan: Plan, folder: Path, done: int) -> None:
+        """Shows what will be done and starts watching."""
+        self._plan, self._folder, self._done = plan, folder, done
+        trials, epochs = len(plan.spec.trials()), plan.spec.epochs
+        state = "complete already" if done == trials else f"{done} of {trials} trials complete already" if done else "new"
+        self._console.print(
+            f"{escape(plan.spec.recipe)} on {escape(plan.spec.data.name)}: {len(plan.spec.arms)} arms × {len(plan.spec.seeds)} "
+            f"seeds, {epochs} epochs each, {plan.spec.backend}; {state}. Results in {escape(str(folder))}"
+        )
+        if done == trials:
+            return
+        self._trained = self._epochs()
+        self._left = TimeLeft(self._trained, trials * epochs)
+        self._task = self._bar.add_task("epochs", total=trials * epochs, completed=self._trained, left="", note="")
+        self._bar.start()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def trial(self, record: dict[str, Any]) -> None:
+        """Prints a line for a trial that is complete."""
+        self._done += 1
+        seconds = (record["timing"] or {}).get("trial_seconds")
+        took = f" in {seconds:.1f} s" if seconds else ""
+        history = store.read_history(self._folder, record["arm"], record["seed"])
+        score = history[-1].get("val_accuracy") if history else None
+        reached = f", {score:.1%} validation accuracy" if score is not None and record["outcome"] == "finished" else ""
+        error = f": {record['error']}" if record["error"] else ""
+        count = f"[{self._done}/{len(self._plan.spec.trials())}]"
+        left = self._left(self._epochs())
+        self._bar.console.print(
+            f"  {escape(count)} {escape(record['arm'])}, seed {record['seed']}: {record['outcome']}{took}{reached}{escape(error)}"
+            + (f"; {left}" if left and not self._console.is_terminal else "")
+        )
+
+    def end(self) -> None:
+        """Stops watching."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._bar.stop()
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(0.5):
+            self._trained = self._epochs()
+            self._bar.update(self._task, completed=self._trained, left=self._left(self._trained))
+
+    def _epochs(self) -> int:
+        spec = self._plan.spec
+        return sum(self._epochs_of(arm.name, seed) for arm, seed in spec.trials())
+
+    def _epochs_of(self, arm: str, seed: int) -> int:
+        """All epochs of a trial that ended, those done of one that runs, none of one that has not begun."""
+        folder = store.trial_folder(self._folder, arm, seed)
+        if (folder / "trial.json").exists():
+            return self._plan.spec.epochs
+        try:
+            return int(json.loads((folder / "progress.json").read_text())["epoch"])
+        except (OSError, ValueError, KeyError):
+            return 0  # not begun, or just ended
+
+
+class TrainingProgress:
+    """Watches one training, step by step."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = _bar(self._console)
+        self._steps = 0
+        self._shown = 0.0
+
+    def __enter__(self) -> "TrainingProgress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def begin(self, plan: Plan, folder: Path) -> None:
+        """Shows what will be done."""
+        spec = plan.spec
+        try:
+            done = int(json.loads((folder / "progress.json").read_text())["epoch"])
+        except (OSError, ValueError, KeyError):
+            done = 0
+        self._epochs = spec.epochs
+        self._steps = done * spec.steps_per_epoch
+        total = spec.epochs * spec.steps_per_epoch
+        self._left = TimeLeft(self._steps, total)
+        again = f", going on after epoch {done} or the checkpoint before it" if done else ""
+        self._console.print(
+            f"{escape(spec.recipe)} on {escape(spec.data.name)}, {spec.epochs} epochs of {spec.steps_per_epoch} steps, "
+            f"{spec.backend}{again}. Results in {escape(str(folder))}"
+        )
+        self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="", note="")
+        self._bar.start()
+
+    def step(self) -> None:
+        """Moves the bar, a few times a second at most."""
+        self._steps += 1
+        if time.monotonic() - self._shown > 0.2:
+            self._shown = time.monotonic()
+            self._bar.update(self._task, completed=self._steps, left=self._left(self._steps))
+
+    def epoch(self, row: dict[str, Any]) -> None:
+        """Prints a line for an epoch."""
+        left = self._left(self._steps)
+        self._bar.update(self._task, completed=self._steps, left=left)
+        self._bar.console.print(
+            f"  epoch {row['epoch']}/{self._epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
+            f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.1%}"
+            + (f"; {left}" if left and not self._console.is_terminal else "")
+        )

@@ -1,0 +1,25 @@
+"""The figures of a report, one a file: pure functions from a study's files to charts with their words."""
+
+from evenbatch.report.figures.cost import cost
+from evenbatch.report.figures.difference_by_epoch import difference_by_epoch
+from evenbatch.report.figures.epochs_to_threshold import epochs_to_threshold
+from evenbatch.report.figures.figure import Figure
+from evenbatch.report.figures.final_differences import final_differences
+from evenbatch.report.figures.learning_curves import training_loss, validation_accuracy
+from evenbatch.report.figures.variance_shift import variance_shift
+from evenbatch.report.reading import StudyFiles
+
+__all__ = ["Figure", "draw"]
+
+
+def draw(study: StudyFiles) -> list[Figure]:
+    """Every figure that a study has the numbers for, in the order of the page."""
+    return [
+        validation_accuracy(study),
+        training_loss(study),
+        *difference_by_epoch(study),
+        *final_differences(study),
+        *epochs_to_threshold(study),
+        *cost(study),
+        *variance_shift(study),
+    ]

@@ -1,0 +1,129 @@
+"""What an arm costs: the time of an optimizer step, seed by seed."""
+
+import altair as alt
+
+from evenbatch.report import style
+from evenbatch.report.figures.figure import Figure, layer
+from evenbatch.report.reading import Row, StudyFiles
+from evenbatch.report.sentences import epochs, level, listing, milliseconds, quoted, times
+
+COLUMNS = ("kind", "arm", "seed", "milliseconds")
+
+
+def cost(study: StudyFiles) -> list[Figure]:
+    """The figure of step times, or nothing where no trial was long enough to time one."""
+    rows = _rows(study)
+    if not rows:
+        return []
+    return [
+        Figure(
+            name="step-time",
+            group="Cost",
+            title="Time of a training step",
+            key="Mark: one seed (median over its epochs after the first); bar: median of the arm",
+            chart=_chart(study),
+            columns=COLUMNS,
+            rows=rows,
+            how_to_read="Further right is slower. Trials may have run side by side and shared the machine, so the times "
+            "are indicative: take the ratio, not the milliseconds, and distrust a small one.",
+            what_it_shows=" ".join(
+                [_medians(study), *map(_ratio, _ratios(study)), *_break_even(study)]
+            ),
+        )
+    ]
+
+
+def _rows(study: StudyFiles) -> list[Row]:
+    seeds: list[Row] = [
+        {
+            "kind": "seed",
+            "arm": trial.arm,
+            "seed": trial.seed,
+            "milliseconds": 1000 * trial.step_seconds,
+        }
+        for trial in study.trials
+        if trial.step_seconds is not None
+    ]
+    medians: list[Row] = [
+        {"kind": "median", "arm": arm, "milliseconds": 1000 * found["median"]}
+        for arm, found in study.summary["timing"]["step_seconds"].items()
+        if found["median"] is not None
+    ]
+    return [*seeds, *medians]
+
+
+def _chart(study: StudyFiles) -> alt.LayerChart:
+    axis = alt.Axis(ticks=False, domain=False, grid=True, labelLimit=110, labelFontSize=13)
+    y = alt.Y("arm:N").scale(domain=study.arms).axis(axis).title(None)
+    x = alt.X("milliseconds:Q").scale(zero=True).axis(tickCount=6).title("milliseconds a step")
+    color, shape = style.color(study.arms), style.shape(study.arms)
+    tooltip = ["arm:N", "seed:N", alt.Tooltip("milliseconds:Q", format=".3~g")]
+    return alt.layer(
+        layer("median")
+        .mark_tick(thickness=3, size=34)
+        .encode(x=x, y=y, color=color, tooltip=tooltip[::2]),
+        layer("seed")
+        .mark_point(size=70, filled=True, opacity=0.75)
+        .encode(x=x, y=y, color=color, shape=shape, tooltip=tooltip),
+    ).properties(height={"step": 52})
+
+
+def _medians(study: StudyFiles) -> str:
+    found = study.summary["timing"]["step_seconds"]
+    said = [
+        f"{milliseconds(of['median'])} for {quoted(arm)}" for arm, of in found.items() if of["n"]
+    ]
+    return f"The median step takes {listing(said)}."
+
+
+def _ratios(study: StudyFiles) -> list[Row]:
+    return [ratio for ratio in study.summary["timing"]["ratios"] if ratio["median"] is not None]
+
+
+def _ratio(ratio: Row) -> str:
+    within = f"from {ratio['min']:.2f} to {ratio['max']:.2f} over seeds"
+    return (
+        f"Seed by seed a step of {quoted(ratio['arm'])} takes {times(ratio['median'])} as long as one of "
+        f"{quoted(ratio['baseline'])} ({within})."
+    )
+
+
+def _break_even(study: StudyFiles) -> list[str]:
+    """For each timed pair, whether the epochs that it saves pay for its dearer steps."""
+    said = (_pays(study, ratio) for ratio in _ratios(study))
+    return [sentence for sentence in said if sentence]
+
+
+def _pays(study: StudyFiles, ratio: Row) -> str | None:
+    arms = study.summary["arms"]
+    both = list(
+        zip(arms[ratio["arm"]]["epochs_to"], arms[ratio["baseline"]]["epochs_to"], strict=True)
+    )
+    shared = [(a, b) for a, b in both if a["median"] is not None and b["median"] is not None]
+    if shared:
+        return _gain(ratio, *shared[-1])
+    alone = [a for a, b in both if a["median"] is not None and b["median"] is None]
+    if not alone:
+        return None
+    return (
+        f"{quoted(ratio['arm'])} reaches {level(alone[-1]['threshold'])} at epoch {epochs(alone[-1]['median'])} in the median; "
+        f"{quoted(ratio['baseline'])} reaches it in {both[-1][1]['reached']} of {both[-1][1]['n']} seeds within "
+        f"{study.epochs} epochs, so there is no price at which it breaks even here."
+    )
+
+
+def _gain(ratio: Row, arm: Row, baseline: Row) -> str:
+    fewer = arm["median"] / baseline["median"]
+    share = fewer * ratio["median"]
+    verdict = (
+        "the epochs saved pay for the steps"
+        if share < 1
+        else "the epochs saved do not pay for the steps"
+    )
+    if fewer >= 1:
+        verdict = "it saves no epochs that could pay for its steps"
+    return (
+        f"{quoted(ratio['arm'])} reaches {level(arm['threshold'])} at epoch {epochs(arm['median'])} in the median and "
+        f"{quoted(ratio['baseline'])} at {epochs(baseline['median'])}: at these step times that is "
+        f"{times(share)} the training time, so {verdict}."
+    )

@@ -1,0 +1,109 @@
+"""Paired difference of validation accuracy by epoch: what an arm gains over its baseline, and when."""
+
+import altair as alt
+
+from evenbatch.report import style
+from evenbatch.report.by_epoch import Point, paired_difference, series
+from evenbatch.report.figures.figure import Figure, layer, numbered
+from evenbatch.report.reading import Row, StudyFiles
+from evenbatch.report.sentences import count, interval, quoted, signed_points
+
+COLUMNS = ("kind", "arm", "baseline", "epoch", "points", "low", "high", "n")
+
+
+def difference_by_epoch(study: StudyFiles) -> list[Figure]:
+    """A figure for each pair that has a seed with both arms."""
+    pairs = study.summary["pairs"]
+    found = [(index, pair, _points(study, pair)) for index, pair in enumerate(pairs)]
+    return [
+        Figure(
+            name=numbered("difference-by-epoch", index, pairs),
+            group="Paired difference by epoch",
+            title=f"Validation accuracy by epoch, {study.pair_label(pair)}",
+            key=f"Line: mean over seeds; band: 95 % t interval of the mean, pointwise; {_seeds(points)}",
+            chart=_chart(study),
+            columns=COLUMNS,
+            rows=_rows(pair, points),
+            how_to_read="Above zero the arm is ahead of its baseline of the same seed and batch order; where the "
+            "band leaves zero out, the seeds agree on it at that epoch by itself, not on all epochs at once.",
+            what_it_shows=_what_it_shows(pair, points),
+        )
+        for index, pair, points in found
+        if points
+    ]
+
+
+def _points(study: StudyFiles, pair: Row) -> list[Point]:
+    runs = [
+        [series(trial, "val_accuracy") for trial in study.of(pair[side])]
+        for side in ("arm", "baseline")
+    ]
+    return paired_difference(*runs)
+
+
+def _seeds(points: list[Point]) -> str:
+    low, high = min(p.n for p in points), max(p.n for p in points)
+    return f"n = {high} pairs" if low == high else f"n = {low} to {high} pairs"
+
+
+def _rows(pair: Row, points: list[Point]) -> list[Row]:
+    named = {"arm": pair["arm"], "baseline": pair["baseline"]}
+    means: list[Row] = [
+        {
+            "kind": "mean",
+            **named,
+            "epoch": p.epoch,
+            "points": 100 * p.center,
+            **p.band(100),
+            "n": p.n,
+        }
+        for p in points
+    ]
+    return [{"kind": "reference", "points": 0.0}, *means]
+
+
+def _chart(study: StudyFiles) -> alt.LayerChart:
+    x = style.epoch_axis(study.epochs)
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field, axis=style.points_axis(), title="difference (points)")
+
+    tooltip = [
+        "epoch:Q",
+        *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in ("points", "low", "high")),
+        "n:Q",
+    ]
+    mean = layer("mean")
+    few = study.epochs < 3
+    return alt.layer(
+        layer("reference").mark_rule(style="zero").encode(y=y("points:Q")),
+        mean.mark_area(style="pair-fill", opacity=0.2).encode(x=x, y=y("low:Q"), y2="high:Q"),
+        mean.mark_line(style="pair", strokeWidth=2.6, point=few).encode(x=x, y=y("points:Q")),
+        mean.mark_circle(opacity=0, size=120).encode(x=x, y=y("points:Q"), tooltip=tooltip),
+    ).properties(height=260)
+
+
+def _what_it_shows(pair: Row, points: list[Point]) -> str:
+    last = points[-1]
+    ends = None if last.low is None or last.high is None else (last.low, last.high)
+    within = f" (95 % interval {interval(ends, signed_points)})" if ends else ""
+    return (
+        f"At epoch {last.epoch} the mean difference between {quoted(pair['arm'])} and {quoted(pair['baseline'])} is "
+        f"{signed_points(last.center)} points{within}. {_away_from_zero(points)}"
+    )
+
+
+def _away_from_zero(points: list[Point]) -> str:
+    banded = [p for p in points if p.low is not None]
+    if not banded:
+        return "One seed has no interval."
+    above = [p.epoch for p in banded if p.low is not None and p.low > 0]
+    below = [p.epoch for p in banded if p.high is not None and p.high < 0]
+    if not above and not below:
+        return f"The interval holds zero at each of {count(len(points), 'epoch')}."
+    parts = [
+        f"{where} zero at {len(epochs)} of {count(len(points), 'epoch')}, first at epoch {epochs[0]}"
+        for where, epochs in (("above", above), ("below", below))
+        if epochs
+    ]
+    return f"The whole interval lies {' and '.join(parts)}."

@@ -1,0 +1,115 @@
+"""A study's directory as one typed value, which is all that the figures and the page know of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evenbatch import files
+from evenbatch.errors import StorageError
+
+FORMAT = 1
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm with one seed: its `trial.json` and its `history.csv`, a row an epoch (none where it failed)."""
+
+    arm: str
+    seed: int
+    record: dict[str, Any]
+    history: list[Row]
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it stopped at a number that was not finite."""
+        return bool(self.record["outcome"] == "diverged")
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Median time of an optimizer step."""
+        found: float | None = (self.record["timing"] or {}).get("step_seconds")
+        return found
+
+
+@dataclass(frozen=True)
+class StudyFiles:
+    """What the files of a study say: specification and record of `study.json`, the summary, and every trial."""
+
+    spec: dict[str, Any]
+    record: dict[str, Any]
+    summary: dict[str, Any]
+    trials: tuple[Trial, ...]
+
+    @property
+    def arms(self) -> list[str]:
+        """Names of the arms, in the order of the specification."""
+        return [arm["name"] for arm in self.spec["arms"]]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in the order of the specification."""
+        return list(self.spec["seeds"])
+
+    @property
+    def epochs(self) -> int:
+        """The budget: epochs of a trial that neither failed nor diverged."""
+        return int(self.spec["epochs"])
+
+    def of(self, arm: str) -> list[Trial]:
+        """The trials of an arm, a seed each."""
+        return [trial for trial in self.trials if trial.arm == arm]
+
+    def arm(self, name: str) -> dict[str, Any]:
+        """The specification of an arm."""
+        return next(arm for arm in self.spec["arms"] if arm["name"] == name)
+
+    def pair_label(self, pair: dict[str, Any]) -> str:
+        """What a figure of a pair is called."""
+        return f"{pair['arm']} − {pair['baseline']}"
+
+
+def read(folder: Path) -> StudyFiles:
+    """Reads a study.
+
+    Raises:
+        StorageError: a file is missing or damaged.
+    """
+    study = _json(folder / "study.json", ("specification", "record"))
+    summary = _json(folder / "summary.json", ("arms", "pairs", "thresholds", "trials", "timing"))
+    with _complete(folder / "study.json"):
+        spec = study["specification"]
+        names = [(arm["name"], seed) for seed in spec["seeds"] for arm in spec["arms"]]
+    trials = tuple(_trial(folder, arm, seed) for arm, seed in names)
+    return StudyFiles(spec=spec, record=study["record"], summary=summary, trials=trials)
+
+
+def _trial(folder: Path, arm: str, seed: int) -> Trial:
+    where = folder / "trials" / f"{arm}-s{seed}"
+    record = _json(where / "trial.json", ("outcome", "epochs", "timing"), versioned=False)
+    failed = record["outcome"] == "failed"
+    return Trial(arm, seed, record, [] if failed else files.read_csv(where / "history.csv"))
+
+
+def _json(path: Path, keys: tuple[str, ...], *, versioned: bool = True) -> dict[str, Any]:
+    content = files.read_json(path)
+    with _complete(path):
+        if versioned and content["format"] != FORMAT:
+            raise StorageError(
+                f"cannot read {path}: it has format {content['format']!r}, this version reads {FORMAT}; "
+                "run the study again with this version"
+            )
+        for key in keys:
+            content[key]
+        return dict(content)
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[None]:
+    """Turns a missing entry of a file into the error for a damaged file."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise StorageError(f"cannot read {path}: its content is damaged ({error!r})") from error
