@@ -1,9 +1,9 @@
 """What `evenbatch compare` adds to the training itself, over bare `fit` loops of the same trials.
 
-Both run one trial at a time with one thread, in turns, so that a drift of the machine meets both. Bare is a process that loads
-Keras and then, for each arm and seed, builds, compiles and fits the same network on the same arrays with `shuffle=True`. Of
-`compare` two parts are told apart: its trials (checkpoints, history, saved models, initial weights included) and what lies
-around them (starting worker processes, loading Keras in them, summary and report).
+Both run one trial at a time with one thread, in turns, so that a drift of the machine meets both. Bare is a process
+that loads Keras and then, for each arm and seed, builds, compiles and fits the same network on the same arrays with
+`shuffle=True`. Of `compare` two parts are told apart: its trials (checkpoints, history, saved models, initial weights
+included) and what lies around them (starting worker processes, loading Keras in them, summary and report).
 
     python benchmarks/compare_overhead.py [--rounds N] [--recipe NAME] [--data NAME|FILE] [--seeds N] [--epochs N]
 """

@@ -26,7 +26,12 @@ def arrays() -> dict[str, Any]:
     rng = np.random.default_rng(0)
     y = np.arange(120) % 3
     x = rng.normal(0.3, 0.1, (120, 8, 8)) + 0.3 * (np.arange(8) % 3 == y[:, None])[:, :, None]
-    return {"x_train": x[:90].astype("float32"), "y_train": y[:90], "x_test": x[90:].astype("float32"), "y_test": y[90:]}
+    return {
+        "x_train": x[:90].astype("float32"),
+        "y_train": y[:90],
+        "x_test": x[90:].astype("float32"),
+        "y_test": y[90:],
+    }
 
 
 @pytest.fixture

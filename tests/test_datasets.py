@@ -88,7 +88,10 @@ def test_examples_take_the_form_that_the_recipe_is_fed(shape, inputs, expected):
         ({"y_train": np.eye(4)[np.arange(40) % 4]}, "one-hot labels become such by argmax"),
         ({"y_train": np.zeros(40, int)}, "y_train must hold at least two classes, received one alone: 0"),
         ({"y_train": np.linspace(0, 1, 40)}, "y_train must hold class labels"),
-        ({"x_val": np.zeros((5, 6, 6), "uint8"), "y_val": np.full(5, 9)}, "y_val holds labels that y_train does not have: 9"),
+        (
+            {"x_val": np.zeros((5, 6, 6), "uint8"), "y_val": np.full(5, 9)},
+            "y_val holds labels that y_train does not have: 9",
+        ),
         ({"x_val": np.zeros((5, 7, 7), "uint8"), "y_val": np.zeros(5)}, r"x_val must hold examples of shape \(6, 6\)"),
         ({"x_val": np.zeros((5, 6, 6)), "y_val": np.zeros(5)}, "x_val must have the kind of numbers of x_train"),
     ],
@@ -104,7 +107,10 @@ def test_arrays_that_cannot_be_used_are_refused_in_one_sentence(changes, sentenc
         ({"x_train": np.zeros((4, 2))}, "lacks y_train; it holds x_train"),
         ({"images": np.zeros((4, 2))}, "lacks x_train and y_train; it holds images"),
         ({**raw(), "x_test": np.zeros((4, 6, 6), "uint8")}, "lacks y_test"),
-        (raw(y_train=np.array([{}] * 40, dtype=object)), "y_train is an array of Python objects, which is never unpickled"),
+        (
+            raw(y_train=np.array([{}] * 40, dtype=object)),
+            "y_train is an array of Python objects, which is never unpickled",
+        ),
     ],
 )
 def test_a_file_that_lacks_what_is_needed_is_refused(tmp_path, arrays, sentence):
@@ -115,7 +121,7 @@ def test_a_file_that_lacks_what_is_needed_is_refused(tmp_path, arrays, sentence)
 def test_a_file_that_is_no_npz_is_refused(tmp_path):
     path = tmp_path / "f.npz"
     path.write_bytes(b"hello")
-    with pytest.raises(InvalidData, match="is no .npz file"):
+    with pytest.raises(InvalidData, match=r"is no \.npz file"):
         datasets.load(path, "vector")
 
 
@@ -129,7 +135,7 @@ def test_a_damaged_file_is_refused(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_refused():
-    with pytest.raises(InvalidData, match="there is no file 'nowhere.npz'"):
+    with pytest.raises(InvalidData, match=r"there is no file 'nowhere\.npz'"):
         datasets.load("nowhere.npz", "vector")
 
 

@@ -1,7 +1,7 @@
 """evenbatch: batch normalization for Keras 3, done as a product.
 
-Importing it registers the layers with Keras, so that models saved with them can be loaded. The studies and their report load
-when they are first used; they need the extra `lab`.
+Importing it registers the layers with Keras, so that models saved with them can be loaded. The studies and their report
+load when they are first used; they need the extra `lab`.
 """
 
 import importlib
@@ -35,7 +35,9 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError as error:
         if _HOMES[name] != "evenbatch.study" or (error.name or "").startswith("evenbatch"):
             raise
-        raise MissingExtra(f"eb.{name} needs {error.name!r}, which is not installed: pip install 'evenbatch[lab]'") from error
+        raise MissingExtra(
+            f"eb.{name} needs {error.name!r}, which is not installed: pip install 'evenbatch[lab]'"
+        ) from error
     globals()[name] = value
     return value
 

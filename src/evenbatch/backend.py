@@ -1,7 +1,7 @@
 """Which of Keras' backends runs, told without loading it.
 
-Keras chooses at import: `KERAS_BACKEND`, then `~/.keras/keras.json`, then TensorFlow. evenbatch supports TensorFlow, JAX and
-PyTorch.
+Keras chooses at import: `KERAS_BACKEND`, then `~/.keras/keras.json`, then TensorFlow. evenbatch supports TensorFlow,
+JAX and PyTorch.
 """
 
 import importlib.metadata
@@ -35,16 +35,16 @@ def chosen() -> str:
 
 
 def _loaded() -> str | None:
-    keras = sys.modules.get("keras")
-    return str(keras.backend.backend()) if hasattr(keras, "backend") else None
+    backend = getattr(sys.modules.get("keras"), "backend", None)
+    return str(backend.backend()) if backend is not None else None
 
 
 def _configured() -> str | None:
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
         settings: Any = json.loads((home / "keras.json").read_text(encoding="utf-8"))
-        return settings.get("backend")
-    except (OSError, ValueError, AttributeError):
+        return str(settings["backend"])
+    except (OSError, ValueError, TypeError, KeyError):
         return None  # no settings, or unreadable ones: Keras too goes on with its default
 
 

@@ -1,8 +1,8 @@
 """Data sets, from a name or a file to checked arrays: `digits`, `mnist`, `cifar10`, or an `.npz` of the user's.
 
 The layout of a file is that of `keras.datasets`: `x_train, y_train`, and where it has them `x_val, y_val` and
-`x_test, y_test`. Where there is no validation part, a fifth of the training data (at most 10,000 examples) is split off by one
-fixed permutation, the same in every study. The test part is never used to choose anything.
+`x_test, y_test`. Where there is no validation part, a fifth of the training data (at most 10,000 examples) is split off
+by one fixed permutation, the same in every study. The test part is never used to choose anything.
 """
 
 import contextlib
@@ -112,7 +112,9 @@ def _first_line(error: Exception) -> str:
 
 def _from_file(path: Path) -> dict[str, Array]:
     if not path.is_file() or not zipfile.is_zipfile(path):
-        raise InvalidData(f"--data {path} is no .npz file; save the arrays with numpy.savez(path, x_train=…, y_train=…)")
+        raise InvalidData(
+            f"--data {path} is no .npz file; save the arrays with numpy.savez(path, x_train=…, y_train=…)"
+        )
     arrays = {}
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         for key in (f"{kind}_{part}" for part in ("train", "val", "test") for kind in "xy"):
@@ -122,7 +124,9 @@ def _from_file(path: Path) -> dict[str, Array]:
         pair = {f"x_{part}", f"y_{part}"}
         missing = sorted(pair - set(arrays))
         if missing and (part == "train" or len(missing) == 1):
-            raise InvalidData(f"--data {path} lacks {' and '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}")
+            raise InvalidData(
+                f"--data {path} lacks {' and '.join(missing)}; it holds {', '.join(file.files) or 'nothing'}"
+            )
     return arrays
 
 
@@ -131,10 +135,13 @@ def _member(path: Path, file: Mapping[str, Array], key: str) -> Array:
         return file[key]
     except ValueError as error:
         raise InvalidData(
-            f"--data {path}: {key} is an array of Python objects, which is never unpickled; save it as a plain numeric array"
+            f"--data {path}: {key} is an array of Python objects, which is never unpickled; "
+            "save it as a plain numeric array"
         ) from error
     except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise InvalidData(f"--data {path}: {key} cannot be read, the file is damaged ({error}); save it again") from error
+        raise InvalidData(
+            f"--data {path}: {key} cannot be read, the file is damaged ({error}); save it again"
+        ) from error
 
 
 def prepare(name: str, arrays: Mapping[str, Array], inputs: Inputs) -> Dataset:
@@ -147,7 +154,10 @@ def prepare(name: str, arrays: Mapping[str, Array], inputs: Inputs) -> Dataset:
     labels, codes = _encode({part: arrays[f"y_{part}"] for part in ("train", "val", "test") if f"y_{part}" in arrays})
     pixels = {part: arrays[f"x_{part}"] for part in codes}
     scale = _scale(pixels)
-    parts = {part: Part(_shape(np.divide(x, np.float32(scale), dtype="float32", casting="unsafe"), inputs), codes[part]) for part, x in pixels.items()}
+    parts = {
+        part: Part(_shape(np.divide(x, np.float32(scale), dtype="float32", casting="unsafe"), inputs), codes[part])
+        for part, x in pixels.items()
+    }
     if "val" not in parts:
         parts["train"], parts["val"] = split(parts["train"])
     dataset = Dataset(name, parts["train"], parts["val"], parts.get("test"), labels, sha256="")
@@ -167,7 +177,9 @@ def _check_pairs(arrays: Mapping[str, Array]) -> None:
         if x.dtype.kind not in "biuf":
             raise InvalidData(f"{key} must hold real numbers, received dtype {x.dtype}")
         if x.dtype.kind != arrays["x_train"].dtype.kind:
-            raise InvalidData(f"{key} must have the kind of numbers of x_train ({arrays['x_train'].dtype}), received {x.dtype}")
+            raise InvalidData(
+                f"{key} must have the kind of numbers of x_train ({arrays['x_train'].dtype}), received {x.dtype}"
+            )
         _check_finite(key, x)
         if y.shape not in ((len(x),), (len(x), 1)):
             raise InvalidData(
@@ -182,14 +194,18 @@ def _check_finite(key: str, x: Array) -> None:
     with np.errstate(over="ignore"):
         bad = int(x.size - np.isfinite(x.astype("float32")).sum())
     if bad:
-        raise InvalidData(f"{key} holds {bad:,} values that are NaN, infinite or beyond float32; replace or drop those examples")
+        raise InvalidData(
+            f"{key} holds {bad:,} values that are NaN, infinite or beyond float32; replace or drop those examples"
+        )
 
 
 def _encode(raw: Mapping[str, Array]) -> tuple[tuple[str, ...], dict[str, Array]]:
     """Labels as 0 … classes - 1, in the order of the sorted values of the training labels."""
     for part, y in raw.items():
         if y.dtype.kind not in "biuSU" and not (y.dtype.kind == "f" and bool((y == np.floor(y)).all())):
-            raise InvalidData(f"y_{part} must hold class labels (integers or text), received dtype {y.dtype} with fractions")
+            raise InvalidData(
+                f"y_{part} must hold class labels (integers or text), received dtype {y.dtype} with fractions"
+            )
     values = np.unique(raw["train"])
     if len(values) < 2:
         raise InvalidData(f"y_train must hold at least two classes, received one alone: {values[0]!s}")
@@ -220,8 +236,8 @@ def _shape(x: Array, inputs: Inputs) -> Array:
     if x.ndim == 4:
         return x
     raise InvalidData(
-        f"this recipe needs images, examples of shape (height, width) or (height, width, channels), received {x.shape[1:]}; "
-        "choose a recipe of dense layers such as 'mlp'"
+        "this recipe needs images, examples of shape (height, width) or (height, width, channels), "
+        f"received {x.shape[1:]}; choose a recipe of dense layers such as 'mlp'"
     )
 
 

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and JSON that every reader accepts.
 
-A file is written beside its place under a name with `.partial` in it and then renamed, so that a kill at any moment leaves
-either the old file or the new one. JSON is strict: a number that is missing or not finite is `null`.
+A file is written beside its place under a name with `.partial` in it and then renamed, so that a kill at any moment
+leaves either the old file or the new one. JSON is strict: a number that is missing or not finite is `null`.
 """
 
 import csv
@@ -9,7 +9,6 @@ import errno
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         _discard(partial)
         raise storage_error(path, error) from error

@@ -90,7 +90,7 @@ def test_a_layer_in_place_of_a_function_is_refused():
 
 
 def test_an_unknown_recipe_suggests_the_nearest():
-    with pytest.raises(InvalidArgument, match="unknown recipe 'resnet', .* did you mean 'resnet20'"):
+    with pytest.raises(InvalidArgument, match=r"unknown recipe 'resnet', .* did you mean 'resnet20'"):
         recipes.get("resnet")
 
 

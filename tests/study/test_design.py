@@ -18,7 +18,9 @@ def test_the_default_study_is_the_paper_net_on_digits_in_six_seeds():
 
 
 def test_a_specification_survives_its_file(plan_of):
-    spec = plan_of(arms={"a": True, "b": eb.Arm(False, initial_scale=2.0, learning_rate=0.5)}, options={"units": 5}).spec
+    spec = plan_of(
+        arms={"a": True, "b": eb.Arm(False, initial_scale=2.0, learning_rate=0.5)}, options={"units": 5}
+    ).spec
     assert Specification.model_validate_json(spec.model_dump_json()) == spec
 
 

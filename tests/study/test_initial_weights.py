@@ -13,7 +13,9 @@ def drawn(name="regularized", normalize=True, seed=0, scale=1.0):
 
 
 def kernels(model):
-    return {w.path.split("/", 1)[-1]: keras.ops.convert_to_numpy(w) for w in model.trainable_weights if w.name == "kernel"}
+    return {
+        w.path.split("/", 1)[-1]: keras.ops.convert_to_numpy(w) for w in model.trainable_weights if w.name == "kernel"
+    }
 
 
 def test_both_arms_start_with_the_same_kernels_though_one_has_more_layers():

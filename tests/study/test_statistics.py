@@ -38,11 +38,15 @@ def by_hand(differences):
     """Every sign pattern, counted one by one."""
     observed = abs(sum(differences))
     patterns = list(itertools.product([1, -1], repeat=len(differences)))
-    hits = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= observed - 1e-9 for signs in patterns)
+    hits = sum(
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= observed - 1e-9 for signs in patterns
+    )
     return hits / len(patterns)
 
 
-@pytest.mark.parametrize("differences", [[1.0], [1.0, 2.0], [0.3, -0.1, 0.2], [1, 1, 1, 1, 1, 1], [0.0, 0.0], [5, -4, 3, -2, 1]])
+@pytest.mark.parametrize(
+    "differences", [[1.0], [1.0, 2.0], [0.3, -0.1, 0.2], [1, 1, 1, 1, 1, 1], [0.0, 0.0], [5, -4, 3, -2, 1]]
+)
 def test_the_sign_flip_test_counts_every_pattern(differences):
     assert statistics.sign_flip_p(differences) == pytest.approx(by_hand(differences))
 
@@ -60,7 +64,9 @@ def test_many_seeds_are_tested_by_random_patterns():
     assert p == pytest.approx(math.erfc(t / math.sqrt(2)), abs=0.03)
 
 
-@pytest.mark.parametrize(("count", "n", "expected"), [(0, 6, (0.0, 0.3903)), (6, 6, (0.6097, 1.0)), (3, 6, (0.1876, 0.8124))])
+@pytest.mark.parametrize(
+    ("count", "n", "expected"), [(0, 6, (0.0, 0.3903)), (6, 6, (0.6097, 1.0)), (3, 6, (0.1876, 0.8124))]
+)
 def test_the_wilson_interval_equals_its_formula(count, n, expected):
     assert statistics.wilson_interval(count, n) == pytest.approx(expected, abs=1e-4)
     assert statistics.wilson_interval(0, 0) is None

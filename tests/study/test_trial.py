@@ -62,7 +62,12 @@ def test_a_trial_killed_before_its_first_checkpoint_starts_anew(plan_of, tmp_pat
 
 def test_a_complete_trial_leaves_its_results_and_nothing_of_the_run(plan_of, tmp_path):
     record = run(plan_of("regularized"), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "model.keras", "probes.csv", "trial.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "history.csv",
+        "model.keras",
+        "probes.csv",
+        "trial.json",
+    ]
     assert json.loads((tmp_path / "trial.json").read_text())["outcome"] == record.outcome == "finished"
     assert record.test is not None
     assert record.test.keys() == {"loss", "accuracy"}
@@ -100,7 +105,7 @@ def test_a_damaged_checkpoint_is_named(plan_of, tmp_path, monkeypatch):
     killed_after(plan, tmp_path, 2)
     saved = tmp_path / "checkpoint.npz"
     saved.write_bytes(saved.read_bytes()[:100])
-    with pytest.raises(StorageError, match="checkpoint.npz.*delete it to start its trial anew"):
+    with pytest.raises(StorageError, match=r"checkpoint\.npz.*delete it to start its trial anew"):
         run(plan, tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The command `evenbatch`: a thin shell that parses, calls the library once, renders and sets the exit code.
 
-Exit codes: 0 done, 1 done but some trials failed, 2 bad input or a file that could not be written, 130 stopped by the user.
+Exit codes: 0 done, 1 done but some trials failed, 2 bad input or a file that could not be written, 130 stopped by the
+user.
 """
 
 import sys

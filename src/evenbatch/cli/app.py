@@ -16,7 +16,9 @@ app = typer.Typer(
     help="Batch normalization for Keras 3: train with and without it, and see the difference.",
 )
 
-Data = Annotated[str, typer.Option(metavar="NAME|FILE", help="digits, mnist, cifar10, or an .npz with x_train, y_train.")]
+Data = Annotated[
+    str, typer.Option(metavar="NAME|FILE", help="digits, mnist, cifar10, or an .npz with x_train, y_train.")
+]
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Epochs of a trial. Default: the recipe's.")]
 BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Examples in a batch. Default: the recipe's.")]
 LearningRate = Annotated[float | None, typer.Option(metavar="X", help="Learning rate. Default: the recipe's.")]
@@ -37,7 +39,9 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _shared(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -55,7 +59,9 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     option: Options = None,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write TensorBoard logs to DIR/tensorboard.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard logs to DIR/tensorboard.")
+    ] = False,
     out: Out = None,
     force: Force = False,
     as_json: Json = False,

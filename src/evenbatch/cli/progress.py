@@ -64,10 +64,15 @@ class StudyProgress:
         """Shows what will be done and starts watching."""
         self._plan, self._folder, self._done = plan, folder, done
         trials, epochs = len(plan.spec.trials()), plan.spec.epochs
-        state = "complete already" if done == trials else f"{done} of {trials} trials complete already" if done else "new"
+        state = (
+            "complete already" if done == trials else f"{done} of {trials} trials complete already" if done else "new"
+        )
         self._console.print(
-            f"{escape(plan.spec.recipe)} on {escape(plan.spec.data.name)}: {len(plan.spec.arms)} arms × {len(plan.spec.seeds)} "
-            f"seeds, {epochs} epochs each, {plan.spec.backend}; {state}. Results in {escape(str(folder))}"
+            escape(
+                f"{plan.spec.recipe} on {plan.spec.data.name}: {len(plan.spec.arms)} arms × {len(plan.spec.seeds)} seeds, "
+                f"{epochs} epochs each, {plan.spec.backend}; {state}. Results in {folder}"
+            ),
+            soft_wrap=True,
         )
         if done == trials:
             return
@@ -90,8 +95,9 @@ class StudyProgress:
         count = f"[{self._done}/{len(self._plan.spec.trials())}]"
         left = self._left(self._epochs())
         self._bar.console.print(
-            f"  {escape(count)} {escape(record['arm'])}, seed {record['seed']}: {record['outcome']}{took}{reached}{escape(error)}"
-            + (f"; {left}" if left and not self._console.is_terminal else "")
+            escape(f"  {count} {record['arm']}, seed {record['seed']}: {record['outcome']}{took}{reached}{error}")
+            + (f"; {left}" if left and not self._console.is_terminal else ""),
+            soft_wrap=True,
         )
 
     def end(self) -> None:
@@ -133,7 +139,9 @@ class TrainingProgress:
     def __enter__(self) -> "TrainingProgress":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._bar.stop()
 
     def begin(self, plan: Plan, folder: Path) -> None:
@@ -150,7 +158,8 @@ class TrainingProgress:
         again = f", going on after epoch {done} or the checkpoint before it" if done else ""
         self._console.print(
             f"{escape(spec.recipe)} on {escape(spec.data.name)}, {spec.epochs} epochs of {spec.steps_per_epoch} steps, "
-            f"{spec.backend}{again}. Results in {escape(str(folder))}"
+            f"{spec.backend}{again}. Results in {escape(str(folder))}",
+            soft_wrap=True,
         )
         self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="", note="")
         self._bar.start()
@@ -169,5 +178,6 @@ class TrainingProgress:
         self._bar.console.print(
             f"  epoch {row['epoch']}/{self._epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
             f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.1%}"
-            + (f"; {left}" if left and not self._console.is_terminal else "")
+            + (f"; {left}" if left and not self._console.is_terminal else ""),
+            soft_wrap=True,
         )

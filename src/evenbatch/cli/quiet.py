@@ -1,8 +1,8 @@
 """Keeps the notices that a backend's native code prints while it loads out of the user's terminal.
 
-TensorFlow writes a dozen lines straight to file descriptor 2, and no variable silences all of them. Here that descriptor goes to
-a file, for this process and the workers it starts, while Python's own standard error stays the terminal. Whoever sets
-`TF_CPP_MIN_LOG_LEVEL` wants to see them and does.
+TensorFlow writes a dozen lines straight to file descriptor 2, and no variable silences all of them. Here that
+descriptor goes to a file, for this process and the workers it starts, while Python's own standard error stays the
+terminal. Whoever sets `TF_CPP_MIN_LOG_LEVEL` wants to see them and does.
 """
 
 import os
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def backend_notices_aside() -> Iterator[None]:
-    """Moves descriptor 2 aside; where the block ends in an unexpected error, prints the end of what was written there."""
+    """Moves descriptor 2 aside; where the block ends in an unexpected error, prints the end of what went there."""
     if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         yield
         return

@@ -1,5 +1,6 @@
 """Results as tables in a terminal, on standard output."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,40 +15,48 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     """The arms of a study, and how each pair differs."""
     console = Console(highlight=False)
     spec = store.read_specification(folder)
-    table = Table(title=f"{escape(spec.recipe)} on {escape(spec.data.name)}, {len(spec.seeds)} seeds, {spec.epochs} epochs")
-    level = summary["thresholds"][-1] if summary["thresholds"] else None
-    headings = ["arm", "final val. accuracy", "best", "test", f"epochs to {level:.0%}" if level else "epochs to …"]
-    for heading in [*headings, "rises of the loss", "diverged", "ms a step"]:
+    table = Table(
+        title=escape(f"{spec.recipe} on {spec.data.name}: median over {len(spec.seeds)} seeds, {spec.epochs} epochs"),
+        title_justify="left",
+    )
+    columns = _columns(summary)
+    for heading in columns:
         table.add_column(heading, justify="left" if heading == "arm" else "right")
     for name, arm in summary["arms"].items():
-        table.add_row(escape(name), *_cells(arm), _step(summary, name))
+        table.add_row(*(cell(name, arm) for cell in columns.values()))
     console.print(table)
     for pair in summary["pairs"]:
-        console.print(_difference(pair))
+        console.print(_difference(pair), soft_wrap=True)
     rates = sorted({arm.learning_rate for arm in spec.arms})
     console.print(
-        f"Measured at the learning rate {', '.join(f'{rate:g}' for rate in rates)}. What batch normalization does depends on the "
-        "rate: compare at several before you conclude."
+        f"Measured at the learning rate {', '.join(f'{rate:g}' for rate in rates)}. What batch normalization does depends "
+        "on the rate: compare at several before you conclude.",
+        soft_wrap=True,
     )
 
 
-def _cells(arm: dict[str, Any]) -> list[str]:
-    last = arm["epochs_to"][-1] if arm["epochs_to"] else None
-    rises = arm["rises"]["median"]
-    return [
-        _range(arm["final_accuracy"]),
-        _share(arm["best_accuracy"]["median"]),
-        _share(arm["test_accuracy"]["median"]),
-        _reached(last) if last else "–",
-        "–" if rises is None else f"{rises:.3f}",
-        f"{arm['diverged']} of {arm['trials']}",
-    ]
+def _columns(summary: dict[str, Any]) -> dict[str, Callable[[str, dict[str, Any]], str]]:
+    """Headings, and what a row has under each of them, given an arm's name and summary."""
+    columns: dict[str, Callable[[str, dict[str, Any]], str]] = {
+        "arm": lambda name, arm: escape(name),
+        "val. acc.": lambda name, arm: _share(arm["final_accuracy"]["median"]),
+        "range": lambda name, arm: _range(arm["final_accuracy"]),
+        "best": lambda name, arm: _share(arm["best_accuracy"]["median"]),
+    }
+    if any(arm["test_accuracy"]["n"] for arm in summary["arms"].values()):
+        columns["test"] = lambda name, arm: _share(arm["test_accuracy"]["median"])
+    if summary["thresholds"]:
+        columns[f"epochs to {summary['thresholds'][-1]:.0%}"] = lambda name, arm: _reached(arm["epochs_to"][-1])
+    if any(arm["diverged"] for arm in summary["arms"].values()):
+        columns["diverged"] = lambda name, arm: f"{arm['diverged']} of {arm['trials']}"
+    if any(arm["failed"] for arm in summary["arms"].values()):
+        columns["failed"] = lambda name, arm: f"{arm['failed']} of {arm['trials']}"
+    columns["ms/step"] = lambda name, arm: _step(summary, name)
+    return columns
 
 
 def _range(values: dict[str, Any]) -> str:
-    if values["n"] == 0:
-        return "–"
-    return f"{values['median']:.1%} ({values['min']:.1%} to {values['max']:.1%})"
+    return "–" if values["n"] == 0 else f"{100 * values['min']:.1f}–{values['max']:.1%}"
 
 
 def _share(value: float | None) -> str:
@@ -57,7 +66,7 @@ def _share(value: float | None) -> str:
 def _reached(times: dict[str, Any]) -> str:
     missed = times["n"] - times["reached"]
     if times["median"] is None:
-        return f"not reached in {missed} of {times['n']}"
+        return f"not in {missed} of {times['n']}"
     return f"{times['median']:g}" + (f" (not in {missed} of {times['n']})" if missed else "")
 
 
@@ -71,22 +80,31 @@ def _difference(pair: dict[str, Any]) -> str:
     names = f"{escape(pair['arm'])} minus {escape(pair['baseline'])}"
     if found["n"] == 0:
         return f"{names}: no seed ended in both arms, so there is no difference to state."
-    interval = found["t_interval"]
-    low_high = f", 95 % interval {100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}" if interval else ""
-    test = (
-        f", sign-flip p = {found['sign_flip_p']:.3f}"
-        if found["smallest_p"] <= 0.05
-        else f"; not testable with {found['n']} pairs, 6 are needed"
-    )
-    return f"{names}: {100 * found['mean']:+.1f} points of validation accuracy ({found['above']} of {found['n']} seeds above{low_high}{test})"
+    facts = [f"{found['above']} of {found['n']} seeds above"]
+    if found["t_interval"]:
+        low, high = found["t_interval"]
+        facts.append(f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}")
+    if found["smallest_p"] <= 0.05:
+        facts.append(f"sign-flip p = {found['sign_flip_p']:.3f}")
+    else:
+        facts.append(f"not testable with {found['n']} pairs, 6 are needed")
+    return f"{names}: {100 * found['mean']:+.1f} points of validation accuracy ({', '.join(facts)})"
 
 
 def print_trial(folder: Path, record: dict[str, Any]) -> None:
     """What came out of one training."""
     console = Console(highlight=False)
     last, test = record["last"], record["test"]
-    score = f"{last['val_accuracy']:.2%} validation accuracy" if last["val_accuracy"] is not None else "no validation accuracy"
+    score = (
+        f"{last['val_accuracy']:.2%} validation accuracy"
+        if last["val_accuracy"] is not None
+        else "no validation accuracy"
+    )
     tested = f", {test['accuracy']:.2%} test accuracy" if test else ""
-    console.print(f"{record['outcome']} after {record['epochs']} epochs: {score}{tested}.")
-    console.print(f"Model: {escape(str(folder / 'model.keras'))} (load it after import evenbatch)")
-    console.print(f"Learning curve: {escape(str(folder / 'learning-curve.png'))}")
+    lines = [
+        f"{record['outcome']} after {record['epochs']} epochs: {score}{tested}.",
+        f"Model: {folder / 'model.keras'} (load it after import evenbatch)",
+        f"Learning curve: {folder / 'learning-curve.png'}",
+    ]
+    for line in lines:
+        console.print(escape(line), soft_wrap=True)

@@ -28,7 +28,7 @@ def run(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Fits one network, in this process with all of its cores, and prints what came out; exit code 1 where it diverged."""
+    """Fits one network in this process, with all cores, and prints what came out; exit code 1 where it diverged."""
     threads = os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
         name = "with" if normalize else "without"

@@ -10,10 +10,10 @@ Row = dict[str, float | int]
 
 
 class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls `on_begin` when an epoch begins, and `on_row` at its end with its metrics and the seconds of its training part.
+    """Calls `on_begin` when an epoch begins, and `on_row` at its end with its metrics and its seconds.
 
-    `on_begin` gets the number of epochs before this one; a row has the number of those done, from 1. `seconds` leaves out
-    validation and what the two functions do. Training stops when `on_row` returns False.
+    `on_begin` gets the number of epochs before this one; a row has the number of those done, from 1. `seconds` leaves
+    out validation and what the two functions do. Training stops when `on_row` returns False.
     """
 
     def __init__(
@@ -39,7 +39,11 @@ class EpochCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Hands the epoch on."""
         seconds = (self._end or self._clock()) - self._begin
-        row: Row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}, "seconds": seconds}
+        row: Row = {
+            "epoch": epoch + 1,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "seconds": seconds,
+        }
         if not self._on_row(row):
             self.model.stop_training = True
 

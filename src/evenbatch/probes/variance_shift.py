@@ -1,8 +1,10 @@
-"""What dropout before a batch normalization does to the variance of its inputs (Li et al. 2019, https://arxiv.org/abs/1801.05134).
+"""What dropout before a batch normalization does to the variance of its inputs.
 
-Dropout scales what it keeps by 1 / keep, which preserves the mean and raises the variance; in inference it does nothing. A
-normalization behind it has learned the raised variance and then meets the lower one. For inputs of mean c and variance v the
-ratio is v / ((c² + v) / keep - c²) where dropout stands directly before the layer, and milder behind a dense layer.
+Dropout scales what it keeps by 1 / keep, which preserves the mean and raises the variance; in inference it does
+nothing. A normalization behind it has learned the raised variance and then meets the lower one. For inputs of mean c
+and variance v the ratio is v / ((c² + v) / keep - c²) where dropout stands directly before the layer, and milder behind
+a dense layer (Li et al. 2019, "Understanding the disharmony between dropout and batch normalization by variance shift",
+https://arxiv.org/abs/1801.05134).
 """
 
 from typing import Any
@@ -14,8 +16,8 @@ import numpy as np
 def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
     """For each batch normalization of a trained model: variance of its inputs in inference, over that in training.
 
-    Runs the model in training mode on a throw-away copy of its state: call it when nothing of the model is needed any more,
-    since the moving statistics move.
+    Runs the model in training mode on a throw-away copy of its state: call it when nothing of the model is needed any
+    more, since the moving statistics move.
 
     Args:
         model: A built Functional or Sequential model.

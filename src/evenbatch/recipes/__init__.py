@@ -1,6 +1,7 @@
 """The networks of the mission: each a function of (input shape, classes, normalize) to a Keras model.
 
-`RECIPES` is the list that the command line shows; the file of each network imports Keras, so it is loaded when it is built.
+`RECIPES` is the list that the command line shows; the file of each network imports Keras, so it is loaded when it is
+built.
 """
 
 import importlib
@@ -19,8 +20,8 @@ Optimizer = Literal["sgd", "momentum", "adam"]
 class Recipe:
     """A network, what it is fed, and the settings that it is trained with unless told otherwise.
 
-    `inputs` is "vector" (n, features) or "image" (n, height, width, channels), an image at least `smallest` pixels high and
-    wide; pixels come in [0, 1].
+    `inputs` is "vector" (n, features) or "image" (n, height, width, channels), an image at least `smallest` pixels high
+    and wide; pixels come in [0, 1].
     """
 
     name: str
@@ -67,8 +68,25 @@ RECIPES = {
         Recipe("mlp", "Dense(64), the layer, relu, softmax", "vector", "adam", 1e-3, 32, 5),
         Recipe("sigmoid", "three layers of 100 sigmoids (Ioffe & Szegedy 2015, 4.1)", "vector", "sgd", 0.1, 60, 60),
         Recipe("cnn", "Conv2D(32, 3), the layer, relu, max pooling, softmax", "image", "adam", 1e-3, 64, 5, 4),
-        Recipe("regularized", "Dense(64), the layer, relu, Dropout(0.5), twice; L2 by option", "vector", "adam", 1e-3, 32, 20),
-        Recipe("resnet20", "the residual net of 20 layers for small images (He et al. 2015)", "image", "momentum", 0.1, 128, 30, 4),
+        Recipe(
+            "regularized",
+            "Dense(64), the layer, relu, Dropout(0.5), twice; L2 by option",
+            "vector",
+            "adam",
+            1e-3,
+            32,
+            20,
+        ),
+        Recipe(
+            "resnet20",
+            "the residual net of 20 layers for small images (He et al. 2015)",
+            "image",
+            "momentum",
+            0.1,
+            128,
+            30,
+            4,
+        ),
     ]
 }
 

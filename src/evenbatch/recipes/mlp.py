@@ -1,7 +1,5 @@
 """The dense net of the tutorials: one hidden layer, the normalization before or after its activation."""
 
-from typing import Any
-
 import keras
 
 from evenbatch.errors import unknown

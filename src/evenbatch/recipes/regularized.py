@@ -16,8 +16,9 @@ def regularized(
 ) -> keras.Model:
     """Twice Dense, the layer, relu, Dropout; then softmax.
 
-    The second layer stands behind a Dropout: in inference the variance of its inputs is smaller than the one it has seen in
-    training (Li et al. 2019, https://arxiv.org/abs/1801.05134). The probe `variance_shift` measures by how much.
+    The second layer stands behind a Dropout: in inference the variance of its inputs is smaller than the one it has
+    seen in training (Li et al. 2019, https://arxiv.org/abs/1801.05134). The probe `variance_shift` measures by how
+    much.
 
     Args:
         input_shape: Shape of one example, (features,).

@@ -7,7 +7,9 @@ import keras
 from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
 
 
-def resnet20(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True, *, l2: float = 1e-4) -> keras.Model:
+def resnet20(
+    input_shape: tuple[int, ...], classes: int, normalize: Normalize = True, *, l2: float = 1e-4
+) -> keras.Model:
     """Three stages of three residual blocks with 16, 32 and 64 filters, then the mean over the image and softmax.
 
     Where a stage begins with fewer filters and a stride, the shortcut is a 1×1 convolution (the paper's option B; 2,560

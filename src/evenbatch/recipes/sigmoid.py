@@ -8,9 +8,9 @@ from evenbatch.recipes.parts import Normalization, Normalize
 def sigmoid(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True) -> keras.Model:
     """Three times Dense(100), the layer, sigmoid; then softmax.
 
-    The paper says "small random Gaussian values" and gives no spread; here it is N(0, 0.05), for which the contrast between
-    the arms at the default learning rate is large. It depends on both: without normalization such a net starts to learn
-    at higher rates.
+    The paper says "small random Gaussian values" and gives no spread; here it is N(0, 0.05), for which the contrast
+    between the arms at the default learning rate is large. It depends on both: without normalization such a net starts
+    to learn at higher rates.
 
     Args:
         input_shape: Shape of one example, (features,).

@@ -1,7 +1,7 @@
 """Batches in an order that depends on (seed, epoch) alone.
 
-`fit(shuffle=True)` under a set seed repeats one order every epoch on TensorFlow, and no order of Keras' survives a restart in
-the middle of a run; here epoch 7 is the same permutation whether or not epochs 0 to 6 ran in this process.
+`fit(shuffle=True)` under a set seed repeats one order every epoch on TensorFlow, and no order of Keras' survives a
+restart in the middle of a run; here epoch 7 is the same permutation whether or not epochs 0 to 6 ran in this process.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def _stream(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
 
 
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """The batches of the epoch that was last begun; Keras' own calls do not count epochs reliably (a reset ends one)."""
+    """The batches of the epoch last begun; Keras' own calls do not count epochs reliably (a reset ends one)."""
 
     def __init__(self, part: Part, batch_size: int, seed: int) -> None:
         super().__init__()

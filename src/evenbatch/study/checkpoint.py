@@ -1,8 +1,9 @@
 """Everything that a trial needs to go on exactly where it was, in one file.
 
-Model variables (the states of seed generators among them), optimizer variables and the rows of history. One file, renamed into
-place: no kill can fall between two halves of it. Batch order and the framework's own random state are not in it, since every
-epoch begins with those of (seed, epoch).
+Model variables (the states of seed generators among them), optimizer variables and the rows of history. One file,
+renamed into
+place: no kill can fall between two halves of it. Batch order and the framework's own random state are not in it, since
+every epoch begins with those of (seed, epoch).
 """
 
 import json

@@ -112,7 +112,8 @@ def _arms(given: Mapping[str, Arm | bool | Callable[[], Any]]) -> dict[str, Arm]
     for name, arm in given.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("."):
             raise InvalidArgument(
-                f"the name of an arm must be 1 to 80 characters without slashes and without a dot in front, received {name!r}"
+                "the name of an arm must be 1 to 80 characters without slashes and without a dot in front, "
+                f"received {name!r}"
             )
         arms[name] = arm if isinstance(arm, Arm) else Arm(arm)
     return arms

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from filelock import FileLock, Timeout
 
 from evenbatch import files
-from evenbatch.errors import EvenbatchError, InvalidArgument, StudyConflict, StudyFailed
+from evenbatch.errors import InvalidArgument, StudyConflict, StudyFailed
 from evenbatch.study import store, worker
 from evenbatch.study.spec import ArmSpec, Plan
 
@@ -73,8 +73,8 @@ def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: in
 
     start = joblib.delayed(worker.run)
     calls = (start(plan, arm, seed, store.trial_folder(folder, arm.name, seed), os.getpid()) for arm, seed in todo)
-    # At least two processes with `jobs` trials under way: with one, joblib would run trials in this process, whose backend
-    # may be loaded already, with another number of threads.
+    # At least two processes with `jobs` trials under way: with one, joblib would run trials in this process, whose
+    # backend may be loaded already, with another number of threads.
     pool = joblib.Parallel(
         n_jobs=max(jobs, 2), pre_dispatch=jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
     )
@@ -84,8 +84,8 @@ def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: in
                 watcher.trial(record)
         except TerminatedWorkerError as error:
             raise StudyFailed(
-                "a worker process was killed, most likely for want of memory; choose fewer --jobs or a smaller batch and run "
-                f"the same command again, it goes on where it was ({str(error).splitlines()[0]})"
+                "a worker process was killed, most likely for want of memory; choose fewer --jobs or a smaller batch "
+                f"and run the same command again, it goes on where it was ({str(error).splitlines()[0]})"
             ) from error
 
 
@@ -108,7 +108,9 @@ def only_study(folder: Path) -> Iterator[None]:
         lock = FileLock(folder / ".lock", timeout=0)
         lock.acquire()
     except Timeout:
-        raise StudyConflict(f"another process runs the study in {folder}; wait for it, or choose another directory") from None
+        raise StudyConflict(
+            f"another process runs the study in {folder}; wait for it, or choose another directory"
+        ) from None
     except OSError as error:
         raise files.storage_error(folder, error) from error
     try:

@@ -1,13 +1,17 @@
 """One trial by itself, in this process: what `evenbatch train` runs.
 
-Its directory holds `study.json`, `history.csv`, `model.keras`, `trial.json`, `learning-curve.svg` and `.png`, and on request
-`tensorboard/`.
+Its directory holds `study.json`, `history.csv`, `model.keras`, `trial.json`, `learning-curve.svg` and `.png`, and on
+request `tensorboard/`.
 """
 
+import importlib.util
 from pathlib import Path
 from typing import Any, Protocol
 
+from evenbatch import files
+from evenbatch.errors import MissingExtra
 from evenbatch.probes.callback import Row, StepCallback
+from evenbatch.report import write_learning_curve
 from evenbatch.study import store, trial, worker
 from evenbatch.study.run import only_study, provenance
 from evenbatch.study.spec import Plan
@@ -27,28 +31,39 @@ class Watcher(Protocol):
 
 
 def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: Watcher) -> dict[str, Any]:
-    """Trains the first arm of a plan with its first seed and draws the learning curve; a finished one is not trained again.
+    """Trains the first arm of a plan with its first seed, unless it is complete, and draws the learning curve.
 
     Returns:
         The content of `trial.json`, with the last row of history as `last`.
 
     Raises:
+        MissingExtra: TensorBoard logs are asked for and it is not installed.
         StudyConflict: the directory holds something else, or another process writes to it.
         StorageError: a file could not be written.
     """
-    import keras
-
-    from evenbatch.report import write_learning_curve
-
     (arm, seed), path = plan.spec.trials()[0], folder / "trial.json"
+    if tensorboard:
+        _require_tensorboard()
     with only_study(folder):
         store.claim(folder, plan.spec, provenance(), force=force)
         if not path.exists():
             worker.limit_threads(plan.spec.threads)
             watcher.begin(plan, folder)
-            callbacks = [StepCallback(watcher.step)]
-            if tensorboard:
-                callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard"))
+            callbacks = [StepCallback(watcher.step), *([_tensorboard(folder)] if tensorboard else [])]
             trial.run(plan, arm, seed, folder, callbacks=callbacks, on_row=watcher.epoch)
         write_learning_curve(folder)
-        return {**store.files.read_json(path), "last": store.files.read_csv(folder / "history.csv")[-1]}
+        return {**files.read_json(path), "last": files.read_csv(folder / "history.csv")[-1]}
+
+
+def _require_tensorboard() -> None:
+    for name in ("tensorboard", "tensorflow"):  # Keras' callback writes through TensorFlow on every backend
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtra(
+                f"TensorBoard logs need {name!r}, which is not installed: pip install 'evenbatch[tensorboard]'"
+            )
+
+
+def _tensorboard(folder: Path) -> Any:
+    import keras
+
+    return keras.callbacks.TensorBoard(folder / "tensorboard")

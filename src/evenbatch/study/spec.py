@@ -1,7 +1,7 @@
 """What a study is: arms × seeds on one data set, written down so that it can be run again.
 
-A `Specification` holds all that its numbers depend on and is what two runs of one directory must agree in. A `Plan` is the
-specification together with what a file cannot hold: the arrays and the functions that build the networks.
+A `Specification` holds all that its numbers depend on and is what two runs of one directory must agree in. A `Plan` is
+the specification together with what a file cannot hold: the arrays and the functions that build the networks.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class _Frozen(BaseModel):
 
 
 class ArmSpec(_Frozen):
-    """An arm in the form of the file; `normalize` is "batch", "none" or the name of a function and a digest of its code."""
+    """An arm as the file has it; `normalize` is "batch", "none", or a function's name and a digest of its code."""
 
     name: str
     normalize: str
@@ -104,7 +104,11 @@ def _flat(value: Any, path: str = "") -> dict[str, str]:
     if isinstance(value, dict):
         return {key: text for name, item in value.items() for key, text in _flat(item, f"{path}.{name}").items()}
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        return {key: text for i, item in enumerate(value) for key, text in _flat(item, f"{path}.{item.get('name', i)}").items()}
+        return {
+            key: text
+            for i, item in enumerate(value)
+            for key, text in _flat(item, f"{path}.{item.get('name', i)}").items()
+        }
     return {path.lstrip("."): json.dumps(value)}
 
 
@@ -124,7 +128,9 @@ def describe_normalize(normalize: object) -> str:
         return "batch" if normalize else "none"
     if callable(normalize):
         return describe_function(normalize)
-    raise InvalidArgument(f"normalize must be True, False or a function that returns a new layer, received {normalize!r}")
+    raise InvalidArgument(
+        f"normalize must be True, False or a function that returns a new layer, received {normalize!r}"
+    )
 
 
 def describe_function(function: Callable[..., Any]) -> str:

@@ -33,7 +33,12 @@ def bca_interval(values: Sequence[float]) -> Interval:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # degenerate resamples end as an interval that is not finite
         found = stats.bootstrap(
-            (np.asarray(values),), np.mean, confidence_level=LEVEL, n_resamples=9999, method="BCa", rng=np.random.default_rng(0)
+            (np.asarray(values),),
+            np.mean,
+            confidence_level=LEVEL,
+            n_resamples=9999,
+            method="BCa",
+            rng=np.random.default_rng(0),
         ).confidence_interval
     low, high = float(found.low), float(found.high)
     return (low, high) if isfinite(low) and isfinite(high) else None
@@ -42,8 +47,8 @@ def bca_interval(values: Sequence[float]) -> Interval:
 def sign_flip_p(differences: Sequence[float]) -> float | None:
     """The exact two-sided p of the sign-flip test: the share of sign patterns whose mean is at least as far from zero.
 
-    With n differences it is never below 2 / 2^n: five pairs cannot reach 0.05. Above `MOST_EXACT` differences, 100,000 random
-    patterns stand for all of them.
+    With n differences it is never below 2 / 2^n: five pairs cannot reach 0.05. Above `MOST_EXACT` differences, 100,000
+    random patterns stand for all of them.
     """
     n = len(differences)
     if n == 0:
@@ -108,8 +113,8 @@ def paired(arm: Sequence[float | None], baseline: Sequence[float | None]) -> dic
 def reaching(times: Sequence[float], budget: int) -> dict[str, Any]:
     """Times to a threshold, right-censored at the budget: a time of infinity is "not reached".
 
-    The median counts the censored ones as later than all others, and is `None` where it falls among them. The restricted mean
-    counts each as the budget.
+    The median counts the censored ones as later than all others, and is `None` where it falls among them. The
+    restricted mean counts each as the budget.
     """
     middle = median(times) if times else inf
     return {

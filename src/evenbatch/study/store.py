@@ -40,10 +40,13 @@ def claim(folder: Path, spec: Specification, record: dict[str, Any], *, force: b
         StudyConflict: it holds another study (unless `force`) or files that are no study.
     """
     if not (folder / "study.json").exists():
-        strangers = sorted(path.name for path in folder.iterdir() if path.name != ".lock" and ".partial" not in path.name)
+        strangers = sorted(
+            path.name for path in folder.iterdir() if path.name != ".lock" and ".partial" not in path.name
+        )
         if strangers:
             raise StudyConflict(
-                f"{folder} holds files that are no study ({', '.join(strangers[:3])}); choose an empty or new directory with --out"
+                f"{folder} holds files that are no study ({', '.join(strangers[:3])}); "
+                "choose an empty or new directory with --out"
             )
     elif force:
         clear(folder)
@@ -80,7 +83,9 @@ def read_study(folder: Path) -> dict[str, Any]:
     """
     content: dict[str, Any] = files.read_json(folder / "study.json")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise StorageError(f"cannot read {folder / 'study.json'}: it is no study of format {FORMAT}; choose another directory")
+        raise StorageError(
+            f"cannot read {folder / 'study.json'}: it is no study of format {FORMAT}; choose another directory"
+        )
     return content
 
 

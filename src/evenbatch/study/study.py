@@ -52,19 +52,20 @@ def compare(
 ) -> Study:
     """Trains every arm with every seed, and summarizes and draws what differs.
 
-    Both arms of a pair share batch order and, where layers have the same names and shapes, initial weights. Trials run in
-    worker processes. A study that was stopped goes on where it was, inside a trial too; one that is complete is not run again.
+    Both arms of a pair share batch order and, where layers have the same names and shapes, initial weights. Trials run
+    in worker processes. A study that was stopped goes on where it was, inside a trial too; one that is complete is not
+    run again.
 
     Args:
-        recipe: A name of `evenbatch.recipes.RECIPES`, or a function of (input_shape, classes, normalize) that returns a Keras
-            model whose output is a probability for each class; `normalize` is what the arm says.
+        recipe: A name of `evenbatch.recipes.RECIPES`, or a function of (input_shape, classes, normalize) that returns a
+            Keras model whose output is a probability for each class; `normalize` is what the arm says.
         data: `"digits"`, `"mnist"`, `"cifar10"`, the path of an `.npz` file, or a `Dataset`.
-        arms: Named arms, each an `Arm`, True (with), False (without), or a function that returns a new normalization layer.
-            By default `{"with": True, "without": False}`.
+        arms: Named arms, each an `Arm`, True (with), False (without), or a function that returns a new normalization
+            layer. By default `{"with": True, "without": False}`.
         pairs: Which arms are compared, as (arm, baseline); by default every arm with the last one.
         seeds: How many seeds, or the seeds themselves. Six or more make a difference testable at 0.05.
-        epochs: Epochs of a trial; by default the recipe's, as for `batch_size` and `learning_rate` (10, 32 and 1e-3 with Adam
-            for a function).
+        epochs: Epochs of a trial; by default the recipe's, as for `batch_size` and `learning_rate` (10, 32 and 1e-3
+            with Adam for a function).
         batch_size: Examples in a batch.
         learning_rate: Learning rate of every arm that has none of its own.
         options: Keyword arguments for the recipe, such as `{"l2": 1e-4}`.

@@ -1,7 +1,7 @@
 """From a study's directory to every number that its report prints.
 
-Accuracies are shares in [0, 1]. A trial that diverged has no final result; its best epoch before that counts, and in the
-comparison of times it has reached no threshold that it had not reached before.
+Accuracies are shares in [0, 1]. A trial that diverged has no final result; its best epoch before that counts, and in
+the comparison of times it has reached no threshold that it had not reached before.
 """
 
 import math
@@ -68,8 +68,8 @@ def summarize(folder: Path) -> dict[str, Any]:
     """The summary of a study whose trials are all complete.
 
     Returns:
-        A JSON value: `arms` and `pairs` with a distribution or a paired comparison for each of `MEASURES`, `thresholds`,
-        `variance_shift` where it was probed, `trials`, and `timing`, which alone differs from run to run.
+        A JSON value: `arms` and `pairs` with a distribution or a paired comparison for each of `MEASURES`,
+        `thresholds`, `variance_shift` where it was probed, `trials`, and `timing`, which alone differs from run to run.
 
     Raises:
         StorageError: a file of the study is missing or damaged.
@@ -126,7 +126,10 @@ def _pair(pair: Pair, trials: dict[str, list[_Trial]], thresholds: list[float]) 
             for name, measure in MEASURES.items()
         },
         "epochs_to": [
-            {"threshold": level, **statistics.faster([t.first_at(level) for t in arm], [t.first_at(level) for t in baseline])}
+            {
+                "threshold": level,
+                **statistics.faster([t.first_at(level) for t in arm], [t.first_at(level) for t in baseline]),
+            }
             for level in thresholds
         ],
         "only_baseline_diverged": sum(_diverged(b) and not _diverged(a) for a, b in zip(arm, baseline, strict=True)),
@@ -162,7 +165,9 @@ def _variance_shift(trials: dict[str, list[_Trial]]) -> list[dict[str, Any]]:
                 name: statistics.distribution([row[name] for row in mine])["median"]
                 for name in ("inference_over_training", "inference_over_moving")
             }
-            found.append({"arm": arm, "layer": layer, "dropout_before": mine[0]["dropout_before"], "n": len(mine), **ratios})
+            found.append(
+                {"arm": arm, "layer": layer, "dropout_before": mine[0]["dropout_before"], "n": len(mine), **ratios}
+            )
     return found
 
 
@@ -172,7 +177,8 @@ def _timing(trials: dict[str, list[_Trial]], spec: Specification) -> dict[str, A
         "step_seconds": {name: statistics.distribution(values) for name, values in steps.items()},
         "ratios": [_ratio(pair, steps) for pair in spec.pairs],
         "trial_seconds": {
-            name: sum((trial.record["timing"] or {}).get("trial_seconds", 0.0) for trial in of) for name, of in trials.items()
+            name: sum((trial.record["timing"] or {}).get("trial_seconds", 0.0) for trial in of)
+            for name, of in trials.items()
         },
     }
 

@@ -57,8 +57,6 @@ class TrialRecord(BaseModel):
     timing: Timing | None = None
 
 
-
-
 def run(
     plan: Plan,
     arm: ArmSpec,

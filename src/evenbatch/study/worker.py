@@ -23,15 +23,15 @@ LOCK_SECONDS = 20.0  # long enough for a worker of a killed study to notice that
 def environment(threads: int, backend: str) -> Iterator[None]:
     """Sets, for the processes started inside, the backend and the number of threads that each may use.
 
-    The number of threads changes the last bits of sums, so a trial has the same number whatever runs beside it. The variables
-    are read when a backend loads, which is why they are set for a process rather than in it.
+    The number of threads changes the last bits of sums, so a trial has the same number whatever runs beside it. The
+    variables are read when a backend loads, which is why they are set for a process rather than in it.
     """
     count = str(threads)
     settings = {
         "KERAS_BACKEND": backend,
         **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC"), count),
         **dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), count),
-        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen={str(threads > 1).lower()}".strip(),
+        "XLA_FLAGS": " ".join([os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={threads > 1}".lower()]),
         # Several workers share one GPU: none may take all of its memory at the start.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
@@ -71,8 +71,8 @@ def limit_threads(threads: int) -> None:
 def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[str, Any]:
     """Runs one trial in this process and returns its record.
 
-    An error of the network's own (a function of the user's that raises, memory that runs out) becomes a trial that failed,
-    with its message recorded; an `EvenbatchError` concerns the whole study and is raised.
+    An error of the network's own (a function of the user's that raises, memory that runs out) becomes a trial that
+    failed, with its message recorded; an `EvenbatchError` concerns the whole study and is raised.
     """
     if os.getppid() == parent:
         _end_with(parent)
