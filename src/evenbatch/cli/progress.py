@@ -69,8 +69,8 @@ class StudyProgress:
         )
         self._console.print(
             escape(
-                f"{plan.spec.recipe} on {plan.spec.data.name}: {len(plan.spec.arms)} arms × {len(plan.spec.seeds)} seeds, "
-                f"{epochs} epochs each, {plan.spec.backend}; {state}. Results in {folder}"
+                f"{plan.spec.recipe} on {plan.spec.data.name}, {plan.spec.backend}: {len(plan.spec.arms)} arms × "
+                f"{len(plan.spec.seeds)} seeds, {epochs} epochs each; {state}. Results in {folder}"
             ),
             soft_wrap=True,
         )

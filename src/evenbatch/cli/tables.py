@@ -29,8 +29,8 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
         console.print(_difference(pair), soft_wrap=True)
     rates = sorted({arm.learning_rate for arm in spec.arms})
     console.print(
-        f"Measured at the learning rate {', '.join(f'{rate:g}' for rate in rates)}. What batch normalization does depends "
-        "on the rate: compare at several before you conclude.",
+        f"Measured at the learning rate {', '.join(f'{rate:g}' for rate in rates)}. What batch normalization does "
+        "depends on the rate: compare at several before you conclude.",
         soft_wrap=True,
     )
 

@@ -1,5 +1,9 @@
 """The layers. Importing this package registers them with Keras, so that saved models can be loaded."""
 
-from evenbatch.layers.batch_normalization import BatchNormalization
+from evenbatch import backend
+
+backend.chosen()  # before Keras loads: a backend that is none of ours is refused, whether or not it is installed
+
+from evenbatch.layers.batch_normalization import BatchNormalization  # noqa: E402
 
 __all__ = ["BatchNormalization"]

@@ -4,10 +4,8 @@ from typing import Any
 
 import keras
 
-from evenbatch import backend, replicas
+from evenbatch import replicas
 from evenbatch.errors import BackendUnavailable
-
-backend.chosen()  # a backend that is none of ours is refused here, before any layer exists
 
 
 @keras.saving.register_keras_serializable("evenbatch")

@@ -38,6 +38,7 @@ def design(
     inputs: recipes.Inputs = "image",
 ) -> Plan:
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
+    name = backend.chosen()  # before anything loads Keras
     known = _recipe(recipe, inputs)
     given = dict(options or {})
     rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
@@ -71,7 +72,7 @@ def design(
         optimizer=known.optimizer,
         threads=_at_least_one("threads", threads),
         versions=backend.versions(),
-        backend=backend.chosen(),
+        backend=name,
     )
     return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
 
