@@ -9,7 +9,7 @@ from filelock import FileLock
 import evenbatch as eb
 from evenbatch import files
 from evenbatch.errors import InvalidArgument, StudyConflict, StudyFailed
-from evenbatch.study import worker
+from evenbatch.study import locks, worker
 
 pytestmark = pytest.mark.slow
 
@@ -108,12 +108,12 @@ def test_jobs_do_not_change_the_numbers(small, tmp_path):
 
 
 def test_two_cannot_run_one_study(small, tmp_path):
-    with FileLock(tmp_path / ".lock"), pytest.raises(StudyConflict, match="another process runs the study in"):
+    with FileLock(tmp_path / ".lock"), pytest.raises(StudyConflict, match="another process writes to"):
         eb.compare("mlp", data=small(), out=tmp_path, **SMALL)
 
 
 def test_two_cannot_write_one_trial(plan_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(locks, "TRIAL_SECONDS", 0.2)
     plan = plan_of()
     with FileLock(tmp_path / "lock"), pytest.raises(StudyConflict, match="another process writes to"):
         worker.run(plan, *plan.spec.trials()[0], tmp_path, parent=0)

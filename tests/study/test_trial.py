@@ -39,7 +39,7 @@ def killed_after(plan, folder, epochs):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_trial_goes_on_to_the_very_same_numbers(plan_of, tmp_path, monkeypatch, recipe):
-    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", np.inf)
+    monkeypatch.setattr(checkpoint, "SHARE", np.inf)
     plan = plan_of(recipe, epochs=4)
     run(plan, tmp_path / "unbroken")
     killed_after(plan, tmp_path / "broken", 1)
@@ -100,7 +100,7 @@ def test_a_seed_fixes_the_trial(plan_of, tmp_path):
 
 
 def test_a_damaged_checkpoint_is_named(plan_of, tmp_path, monkeypatch):
-    monkeypatch.setattr(trial, "CHECKPOINT_SHARE", np.inf)
+    monkeypatch.setattr(checkpoint, "SHARE", np.inf)
     plan = plan_of(epochs=4)
     killed_after(plan, tmp_path, 2)
     saved = tmp_path / "checkpoint.npz"
@@ -119,8 +119,8 @@ def test_another_models_checkpoint_is_refused(plan_of, tmp_path):
 
 def test_checkpoints_take_a_bounded_share_of_the_time(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(trial.time, "perf_counter", lambda: now[0])
-    cadence = trial._Cadence()
+    monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
+    cadence = checkpoint.Cadence()
 
     def save():
         now[0] += 0.01
@@ -131,5 +131,5 @@ def test_checkpoints_take_a_bounded_share_of_the_time(monkeypatch):
         if cadence.due():
             cadence.spend(save)
             spent += 1
-    assert spent * 0.01 / now[0] <= trial.CHECKPOINT_SHARE * 1.05
+    assert spent * 0.01 / now[0] <= checkpoint.SHARE * 1.05
     assert spent > 20

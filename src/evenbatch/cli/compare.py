@@ -1,47 +1,81 @@
 """`evenbatch compare`."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evenbatch.cli import tables
-from evenbatch.cli.options import key_values
-from evenbatch.cli.progress import StudyProgress
+from evenbatch.cli.options import (
+    BatchSize,
+    Data,
+    Epochs,
+    Force,
+    Json,
+    LearningRate,
+    Out,
+    RecipeOptions,
+    key_values,
+)
 from evenbatch.errors import InvalidArgument
-from evenbatch.files import dump_json
-from evenbatch.study import Arm
-from evenbatch.study.design import DEFAULT_ARMS, design
-from evenbatch.study.study import Study, carry_out, default_folder
+
+if TYPE_CHECKING:
+    from evenbatch.study import Arm
 
 
-def run(
-    recipe: str,
-    *,
-    initial_scales: Sequence[float],
-    options: Sequence[str],
-    jobs: int | None,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
-    **settings: Any,
+def compare(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The network to compare.")] = "sigmoid",
+    data: Data = "digits",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Paired seeds; 6 or more make a difference testable.")] = 6,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    initial_scale: Annotated[
+        list[float] | None,
+        typer.Option(metavar="X", help="Factor on the spread of the initial weights; repeat it for an arm each."),
+    ] = None,
+    option: RecipeOptions = None,
+    threads: Annotated[int, typer.Option(metavar="N", help="Threads of each trial; part of the specification.")] = 1,
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Trials at a time. Default: as many as cores.")] = None,
+    out: Out = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
-    """Carries out a study and prints its summary; exit code 1 where some trials failed."""
-    arms, pairs = arms_of(initial_scales)
-    plan = design(recipe, arms=arms, pairs=pairs, options=key_values(options), **settings)
+    """Train a network with and without batch normalization, in paired seeds, and report the difference."""
+    from evenbatch.cli import tables
+    from evenbatch.cli.progress import StudyProgress
+    from evenbatch.files import dump_json
+    from evenbatch.study.design import design
+    from evenbatch.study.study import carry_out, default_folder
+
+    arms, pairs = _arms(initial_scale or [])
+    plan = design(
+        recipe,
+        data=data,
+        arms=arms,
+        pairs=pairs,
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        options=key_values(option),
+        threads=threads,
+    )
     study = carry_out(plan, out or default_folder(plan), jobs=jobs, force=force, watcher=StudyProgress())
     summary = study.summary()
     if as_json:
         typer.echo(dump_json(summary), nl=False)
     else:
-        _show(study, summary)
+        tables.print_summary(study.folder, summary)
+        typer.echo(f"Report: {study.folder / 'report.html'}")
     if any(arm["failed"] for arm in summary["arms"].values()):
         raise typer.Exit(1)
 
 
-def arms_of(initial_scales: Sequence[float]) -> tuple[dict[str, Arm], list[tuple[str, str]] | None]:
+def _arms(initial_scales: Sequence[float]) -> "tuple[dict[str, Arm], list[tuple[str, str]] | None]":
     """With and without, for each spread of the initial weights; pairs stay within a spread."""
+    from evenbatch.study import Arm
+    from evenbatch.study.design import DEFAULT_ARMS
+
     if not initial_scales:
         return dict(DEFAULT_ARMS), None
     if len(set(initial_scales)) < len(initial_scales):
@@ -53,8 +87,3 @@ def arms_of(initial_scales: Sequence[float]) -> tuple[dict[str, Arm], list[tuple
         for name, arm in zip(names, DEFAULT_ARMS.values(), strict=True):
             arms[name] = Arm(arm.normalize, initial_scale=scale)
     return arms, pairs
-
-
-def _show(study: Study, summary: dict[str, Any]) -> None:
-    tables.print_summary(study.folder, summary)
-    typer.echo(f"Report: {study.folder / 'report.html'}")

@@ -1,6 +1,5 @@
 """Progress with time left, on standard error: a bar where there is a terminal, a line a trial or an epoch elsewhere."""
 
-import json
 import threading
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from evenbatch.study import store
+from evenbatch.study.progress import epochs_done
 from evenbatch.study.spec import Plan
 
 
@@ -119,12 +119,7 @@ class StudyProgress:
     def _epochs_of(self, arm: str, seed: int) -> int:
         """All epochs of a trial that ended, those done of one that runs, none of one that has not begun."""
         folder = store.trial_folder(self._folder, arm, seed)
-        if (folder / "trial.json").exists():
-            return self._plan.spec.epochs
-        try:
-            return int(json.loads((folder / "progress.json").read_text())["epoch"])
-        except (OSError, ValueError, KeyError):
-            return 0  # not begun, or just ended
+        return self._plan.spec.epochs if (folder / "trial.json").exists() else epochs_done(folder)
 
 
 class TrainingProgress:
@@ -147,10 +142,7 @@ class TrainingProgress:
     def begin(self, plan: Plan, folder: Path) -> None:
         """Shows what will be done."""
         spec = plan.spec
-        try:
-            done = int(json.loads((folder / "progress.json").read_text())["epoch"])
-        except (OSError, ValueError, KeyError):
-            done = 0
+        done = epochs_done(folder)
         self._epochs = spec.epochs
         self._steps = done * spec.steps_per_epoch
         total = spec.epochs * spec.steps_per_epoch

@@ -1,44 +1,64 @@
 """`evenbatch train`."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import typer
 
-from evenbatch import backend
-from evenbatch.cli import tables
-from evenbatch.cli.options import key_values
-from evenbatch.cli.progress import TrainingProgress
-from evenbatch.files import dump_json
-from evenbatch.study import Arm, worker
-from evenbatch.study.design import design
+from evenbatch.cli.options import (
+    BatchSize,
+    Data,
+    Epochs,
+    Force,
+    Json,
+    LearningRate,
+    Out,
+    RecipeOptions,
+    key_values,
+)
 
 
-def run(
-    recipe: str,
-    *,
-    normalize: bool,
-    seed: int,
-    options: Sequence[str],
-    tensorboard: bool,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
-    **settings: Any,
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The network to train.")],
+    data: Data = "digits",
+    normalize: Annotated[bool, typer.Option("--with/--without", help="With or without batch normalization.")] = True,
+    seed: Annotated[int, typer.Option(metavar="N", help="Fixes initial weights and batch order.")] = 0,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    learning_rate: LearningRate = None,
+    option: RecipeOptions = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard logs to DIR/tensorboard.")
+    ] = False,
+    out: Out = None,
+    force: Force = False,
+    as_json: Json = False,
 ) -> None:
-    """Fits one network in this process, with all cores, and prints what came out; exit code 1 where it diverged."""
+    """Fit one network: model, history and learning curve in DIR. The same command goes on where it was stopped."""
+    from evenbatch import backend
+    from evenbatch.cli import tables
+    from evenbatch.cli.progress import TrainingProgress
+    from evenbatch.files import dump_json
+    from evenbatch.study import Arm, single, worker
+    from evenbatch.study.design import design
+
     threads = os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
-        name = "with" if normalize else "without"
-        arms = {name: Arm(normalize)}
-        plan = design(recipe, arms=arms, seeds=[seed], threads=threads, options=key_values(options), **settings)
+        plan = design(
+            recipe,
+            data=data,
+            arms={"with" if normalize else "without": Arm(normalize)},
+            seeds=[seed],
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            options=key_values(option),
+            threads=threads,
+        )
         folder = out or Path("runs") / f"train-{recipe}-{plan.spec.data.name}"
-        from evenbatch.study.single import train
-
         with TrainingProgress() as progress:
-            record = train(plan, folder, force=force, tensorboard=tensorboard, watcher=progress)
+            record = single.train(plan, folder, force=force, tensorboard=tensorboard, watcher=progress)
     if as_json:
         typer.echo(dump_json(record), nl=False)
     else:

@@ -7,8 +7,9 @@ every epoch begins with those of (seed, epoch).
 """
 
 import json
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,26 @@ from evenbatch.errors import StorageError
 from evenbatch.files import write_whole
 
 Rows = list[dict[str, Any]]
+SHARE = 0.02  # of the time since the last checkpoint, at most, is spent on one
+
+
+class Cadence:
+    """When a checkpoint is worth it: long epochs get one each, short ones share one."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._cost = 0.0
+
+    def due(self) -> bool:
+        """Whether what the last one cost is at most `SHARE` of the time since then."""
+        return time.perf_counter() - self._last >= self._cost / SHARE
+
+    def spend(self, save: Callable[[], None]) -> None:
+        """Saves, and notes what it costs."""
+        begin = time.perf_counter()
+        save()
+        self._last = time.perf_counter()
+        self._cost = self._last - begin
 
 
 def save(path: Path, model: Any, rows: Sequence[dict[str, Any]]) -> None:

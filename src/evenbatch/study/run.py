@@ -4,16 +4,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from filelock import FileLock, Timeout
-
-from evenbatch import files
-from evenbatch.errors import InvalidArgument, StudyConflict, StudyFailed
-from evenbatch.study import store, worker
+from evenbatch.errors import InvalidArgument, StudyFailed
+from evenbatch.study import locks, store, worker
+from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
 
 
@@ -53,7 +49,7 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
     """
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise InvalidArgument(f"jobs must be an integer of at least 1, received {jobs!r}")
-    with only_study(folder):
+    with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, record, force=force)
         todo = [(arm, seed) for arm, seed in plan.spec.trials() if not store.is_complete(folder, arm.name, seed)]
         watcher.begin(plan, folder, len(plan.spec.trials()) - len(todo))
@@ -98,26 +94,6 @@ def _require_one_success(folder: Path, plan: Plan) -> None:
     if all(record["outcome"] == "failed" for record in records):
         first = store.trial_folder(folder, records[0]["arm"], records[0]["seed"]) / "traceback.txt"
         raise StudyFailed(f"every trial failed, the first with: {records[0]['error']}; its traceback is in {first}")
-
-
-@contextmanager
-def only_study(folder: Path) -> Iterator[None]:
-    """Holds the folder for this process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise StudyConflict(
-            f"another process runs the study in {folder}; wait for it, or choose another directory"
-        ) from None
-    except OSError as error:
-        raise files.storage_error(folder, error) from error
-    try:
-        yield
-    finally:
-        (folder / ".lock").unlink(missing_ok=True)
-        lock.release()
 
 
 def provenance() -> dict[str, Any]:

@@ -12,8 +12,9 @@ from evenbatch import files
 from evenbatch.errors import MissingExtra
 from evenbatch.probes.callback import Row, StepCallback
 from evenbatch.report import write_learning_curve
-from evenbatch.study import store, trial, worker
-from evenbatch.study.run import only_study, provenance
+from evenbatch.study import locks, store, trial, worker
+from evenbatch.study.locks import only_writer
+from evenbatch.study.run import provenance
 from evenbatch.study.spec import Plan
 
 
@@ -44,7 +45,7 @@ def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: 
     (arm, seed), path = plan.spec.trials()[0], folder / "trial.json"
     if tensorboard:
         _require_tensorboard()
-    with only_study(folder):
+    with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, provenance(), force=force)
         if not path.exists():
             worker.limit_threads(plan.spec.threads)

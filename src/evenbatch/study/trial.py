@@ -5,7 +5,6 @@ A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It en
 """
 
 import hashlib
-import json
 import math
 import platform
 import time
@@ -23,11 +22,12 @@ from evenbatch.probes.callback import EpochCallback, Row
 from evenbatch.probes.variance_shift import variance_shift
 from evenbatch.study import checkpoint, initial_weights
 from evenbatch.study.batches import batches
+from evenbatch.study.progress import NAME as PROGRESS
+from evenbatch.study.progress import Progress
 from evenbatch.study.spec import ArmSpec, Plan
 
 EVALUATION_BATCH = 1024  # inference does not depend on the batch, so validation runs in large ones
 PROBED_EXAMPLES = 2000
-CHECKPOINT_SHARE = 0.02  # of the time since the last one; short epochs share a checkpoint
 
 
 class Timing(BaseModel):
@@ -74,8 +74,7 @@ def run(
     started = time.perf_counter()
     model = prepare(plan, arm, seed)
     digests = initial_weights.digests(model)
-    progress = _Progress(folder, plan.spec.epochs, on_row)
-    rows = _fit(plan, model, seed, folder, progress, callbacks)
+    rows = _fit(plan, model, seed, folder, callbacks, on_row or (lambda row: None))
     diverged = not _finite(rows[-1])
     test = None if plan.dataset.test is None or diverged else _evaluate(model, plan.dataset.test)
     files.write_csv(folder / "history.csv", rows)
@@ -116,19 +115,22 @@ def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
 def complete(folder: Path, record: TrialRecord) -> None:
     """Writes `trial.json`, which makes the trial complete, and removes what only a running trial needs."""
     files.write_json(folder / "trial.json", record.model_dump(mode="json"))
-    for name in ("checkpoint.npz", "progress.json"):
+    for name in ("checkpoint.npz", PROGRESS):
         (folder / name).unlink(missing_ok=True)
 
 
-def _fit(plan: Plan, model: Any, seed: int, folder: Path, progress: "_Progress", callbacks: Sequence[Any]) -> list[Row]:
+def _fit(
+    plan: Plan, model: Any, seed: int, folder: Path, callbacks: Sequence[Any], on_row: Callable[[Row], None]
+) -> list[Row]:
     spec = plan.spec
     saved = folder / "checkpoint.npz"
     rows = checkpoint.restore(saved, model)
-    cadence = _Cadence()
+    progress, cadence = Progress(folder), checkpoint.Cadence()
 
-    def on_row(row: Row) -> bool:
+    def on_epoch(row: Row) -> bool:
         rows.append(row)
-        progress(row)
+        on_row(row)
+        progress(len(rows))
         if len(rows) < spec.epochs and _finite(row) and cadence.due():
             cadence.spend(lambda: checkpoint.save(saved, model, rows))
         return _finite(row)
@@ -148,7 +150,7 @@ def _fit(plan: Plan, model: Any, seed: int, folder: Path, progress: "_Progress",
         initial_epoch=epochs.start,
         shuffle=False,
         verbose=0,
-        callbacks=[EpochCallback(on_begin, on_row), *callbacks],
+        callbacks=[EpochCallback(on_begin, on_epoch), *callbacks],
     )
     return rows
 
@@ -159,40 +161,6 @@ def _seed_framework(seed: int, epoch: int) -> None:
         import torch
 
         torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big"))
-
-
-class _Cadence:
-    """Spends at most `CHECKPOINT_SHARE` of the time on checkpoints: long epochs get one each, short ones share one."""
-
-    def __init__(self) -> None:
-        self._last = time.perf_counter()
-        self._cost = 0.0
-
-    def due(self) -> bool:
-        return time.perf_counter() - self._last >= self._cost / CHECKPOINT_SHARE
-
-    def spend(self, save: Callable[[], None]) -> None:
-        begin = time.perf_counter()
-        save()
-        self._last = time.perf_counter()
-        self._cost = self._last - begin
-
-
-class _Progress:
-    """Tells whoever watches the folder how far the trial is, a few times a second at most."""
-
-    def __init__(self, folder: Path, epochs: int, on_row: Callable[[Row], None] | None) -> None:
-        self._path = folder / "progress.json"
-        self._epochs = epochs
-        self._on_row = on_row
-        self._next = 0.0
-
-    def __call__(self, row: Row) -> None:
-        if self._on_row is not None:
-            self._on_row(row)
-        if time.perf_counter() >= self._next:
-            files.write_text(self._path, json.dumps({"epoch": row["epoch"], "epochs": self._epochs}))
-            self._next = time.perf_counter() + 0.3
 
 
 def _optimizer(name: str, learning_rate: float) -> Any:

@@ -10,13 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from evenbatch import files
-from evenbatch.errors import EvenbatchError, StudyConflict
+from evenbatch.errors import EvenbatchError
+from evenbatch.study import locks
+from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
-
-LOCK_SECONDS = 20.0  # long enough for a worker of a killed study to notice that its parent is gone
 
 
 @contextmanager
@@ -76,7 +73,7 @@ def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[
     """
     if os.getppid() == parent:
         _end_with(parent)
-    with _only_writer(folder):
+    with only_writer(folder, locks.TRIAL, locks.TRIAL_SECONDS):
         limit_threads(plan.spec.threads)
         from evenbatch.study import trial
 
@@ -90,23 +87,6 @@ def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[
             record = trial.TrialRecord(arm=arm.name, seed=seed, outcome="failed", epochs=0, error=message)
             trial.complete(folder, record)
         return record.model_dump(mode="json")
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=LOCK_SECONDS)
-        lock.acquire()
-    except Timeout:
-        raise StudyConflict(f"another process writes to {folder}; wait until it ends, or stop it") from None
-    except OSError as error:
-        raise files.storage_error(folder, error) from error
-    try:
-        yield
-    finally:
-        (folder / "lock").unlink(missing_ok=True)
-        lock.release()
 
 
 _watching: set[int] = set()
