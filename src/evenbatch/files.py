@@ -118,16 +118,20 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Iterable[s
 
 
 def read_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV that `write_csv` wrote: numbers as numbers, an empty cell as `None`."""
+    """Rows of a CSV that `write_csv` wrote: numbers as numbers, an empty cell as `None`.
+
+    Raises:
+        StorageError: the file cannot be read or is no CSV.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [{key: _cell(text) for key, text in row.items()} for row in csv.DictReader(file)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise StorageError(f"cannot read {path}: {error}") from error
 
 
-def _cell(text: str) -> Any:
-    if text == "":
+def _cell(text: str | None) -> Any:
+    if not text:  # an empty cell, or a row that is short of it
         return None
     for kind in (int, float):
         try:

@@ -1,9 +1,9 @@
-"""From a study's directory to a page, figures and the data behind them. It reads files and draws; it imports no Keras.
+"""From a study's directory to a page, figures and the data behind them, without Keras.
 
 ::
 
-    reading  ->  figures/ (a figure a file)  ->  page  ->  report.html  figures/*.svg *.png  data/*.csv
-                 by_epoch, sentences, style
+    reading -> figures/ (a figure a file) -> page -> report.html, figures/, data/
+               by_epoch, sentences, style
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ def write(folder: Path) -> Path:
 
 
 def write_learning_curve(folder: Path) -> Path:
-    """Writes `learning-curve.svg` and `.png` of one trained model from `history.csv` in its directory.
+    """Writes `learning-curve.svg` and `.png` of one trained model from its `history.csv`.
 
     Returns:
         The path of the PNG.

@@ -1,6 +1,6 @@
 """Aggregation by epoch, over seeds. Pointwise: each epoch by itself, no smoothing.
 
-A seed counts at an epoch where it has a finite value, so a diverged seed drops out where it diverged, and `n` falls.
+A seed counts at an epoch where it has a finite value: a diverged seed drops out, and `n` falls.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ FEWEST_FOR_QUARTILES = 4  # quartiles of fewer seeds would be made of interpolat
 
 @dataclass(frozen=True)
 class Point:
-    """A centre at an epoch with the ends of its band, which are None where `n` is too small for one."""
+    """A centre at an epoch, and the ends of its band: None where `n` is too small for one."""
 
     epoch: int
     n: int
@@ -38,15 +38,10 @@ def series(trial: Trial, column: str) -> dict[int, float]:
 
 def quartiles(runs: Sequence[dict[int, float]]) -> list[Point]:
     """Median and interquartile range of the runs at each epoch."""
-    return [
-        Point(epoch, len(values), median(values), *_quartiles(values))
-        for epoch, values in _stacked(runs)
-    ]
+    return [Point(epoch, len(values), median(values), *_quartiles(values)) for epoch, values in _stacked(runs)]
 
 
-def paired_difference(
-    arm: Sequence[dict[int, float]], baseline: Sequence[dict[int, float]]
-) -> list[Point]:
+def paired_difference(arm: Sequence[dict[int, float]], baseline: Sequence[dict[int, float]]) -> list[Point]:
     """Mean of `arm - baseline` at each epoch, with Student's 95 % interval of the mean.
 
     Args:
@@ -57,10 +52,7 @@ def paired_difference(
         {epoch: ours[epoch] - theirs[epoch] for epoch in ours.keys() & theirs.keys()}
         for ours, theirs in zip(arm, baseline, strict=True)
     ]
-    return [
-        Point(epoch, len(values), mean(values), *_t_interval(values))
-        for epoch, values in _stacked(runs)
-    ]
+    return [Point(epoch, len(values), mean(values), *_t_interval(values)) for epoch, values in _stacked(runs)]
 
 
 def _stacked(runs: Sequence[dict[int, float]]) -> list[tuple[int, list[float]]]:

@@ -11,6 +11,7 @@ from evenbatch.report import style
 
 VERSION = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 PNG_SCALE = 2
+EXPORT = "window.vegaEmbed = vegaEmbed;"  # the one name that a page needs of it
 
 
 def save(spec: dict[str, Any], svg: Path, png: Path) -> None:
@@ -26,5 +27,5 @@ def save(spec: dict[str, Any], svg: Path, png: Path) -> None:
 
 def script() -> str:
     """JavaScript that draws Vega-Lite charts in a page and asks for nothing else."""
-    bundle: str = vl_convert.javascript_bundle(vl_version=VERSION)
+    bundle: str = vl_convert.javascript_bundle(EXPORT, vl_version=VERSION)
     return bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")

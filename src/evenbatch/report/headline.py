@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from evenbatch.report.reading import Row, StudyFiles
 from evenbatch.report.sentences import (
+    SPACE,
     count,
     interval,
     listing,
-    number,
+    losses,
     p_equals,
     percent,
     points,
@@ -16,6 +17,7 @@ from evenbatch.report.sentences import (
 )
 
 SIGNIFICANT = 0.05
+OPTIMIZERS = {"sgd": "SGD", "momentum": "SGD with momentum", "adam": "Adam"}
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,17 @@ def answers(study: StudyFiles) -> list[Answer]:
 
 def caveat(study: StudyFiles) -> str:
     """At which learning rate all this holds."""
-    rates = {arm["name"]: arm["learning_rate"] for arm in study.spec["arms"]}
-    if len(set(rates.values())) == 1:
-        where = f"at learning rate {number(next(iter(rates.values())))}"
-    else:
-        where = (
-            f"at the arms' own learning rates ({listing([_rate(*item) for item in rates.items()])})"
-        )
+    rates = {arm["name"]: f"{arm['learning_rate']:g}" for arm in study.spec["arms"]}
+    where = f"at learning rate {study.spec['arms'][0]['learning_rate']:g}"
+    if len(set(rates.values())) > 1:
+        own = listing([f"{quoted(name)} {rate}" for name, rate in rates.items()])
+        where = f"at the arms’ own learning rates ({own})"
+    optimizer = study.spec["optimizer"]
     return (
-        f"This holds {where} with {study.spec['optimizer']} and {count(study.epochs, 'epoch')}. "
-        "What normalization is worth depends on the learning rate: at another one the difference can be "
-        "larger, smaller or gone, so compare the arms at several before you generalize."
+        f"This holds {where} with {OPTIMIZERS.get(optimizer, optimizer)} and "
+        f"{count(study.epochs, 'epoch')}. What normalization is worth depends on the learning "
+        "rate: at another one the difference can be larger, smaller or gone, so compare the arms "
+        "at several before you generalize."
     )
 
 
@@ -53,34 +55,32 @@ def seeds_needed() -> int:
     return next(n for n in range(1, 64) if 2 / 2**n <= SIGNIFICANT)
 
 
-def _rate(name: str, rate: float) -> str:
-    return f"{quoted(name)} {number(rate)}"
-
-
 def _answer(study: StudyFiles, pair: Row) -> Answer:
-    found = pair["final_accuracy"]
+    found, lost = pair["final_accuracy"], _lost(study, pair)
     if not found["n"]:
-        return _no_comparison(study, pair)
+        return _nothing_to_compare(pair, lost)
     arm, baseline = _names(study, pair)
-    ours, theirs = (
-        study.summary["arms"][pair[side]]["final_accuracy"]["mean"] for side in ("arm", "baseline")
+    ends = {name: of["final_accuracy"]["mean"] for name, of in study.summary["arms"].items()}
+    certainty = [_certainty(found)]
+    if lost:
+        certainty.append(f"{listing(lost)}; the difference speaks for the other seeds alone.")
+    return Answer(
+        f"{arm} ends at {percent(ends[pair['arm']])} validation accuracy, "
+        f"{baseline} at {percent(ends[pair['baseline']])}: {_difference(found)}.",
+        " ".join(certainty),
     )
-    ends = f"{arm} the net ends at {percent(ours)} validation accuracy, {baseline} at {percent(theirs)}"
-    lost = _lost(study, pair)
-    return Answer(f"{ends}: {_difference(found)}.", f"{_certainty(found)}{lost}")
 
 
 def _names(study: StudyFiles, pair: Row) -> tuple[str, str]:
     """The arms of a pair in words, where all that differs is batch normalization; else by name."""
     arm, baseline = study.arm(pair["arm"]), study.arm(pair["baseline"])
+    names = quoted(pair["arm"]), quoted(pair["baseline"])
     same = all(arm[key] == baseline[key] for key in ("initial_scale", "learning_rate"))
-    if same and (arm["normalize"], baseline["normalize"]) == ("batch", "none"):
-        usual = (pair["arm"], pair["baseline"]) == ("with", "without")
-        names = (
-            ("", "") if usual else (f" ({quoted(pair['arm'])})", f" ({quoted(pair['baseline'])})")
-        )
-        return f"With batch normalization{names[0]}", f"without{names[1]}"
-    return f"In {quoted(pair['arm'])}", f"in {quoted(pair['baseline'])}"
+    if not same or (arm["normalize"], baseline["normalize"]) != ("batch", "none"):
+        return names
+    if (pair["arm"], pair["baseline"]) == ("with", "without"):
+        return "With batch normalization the net", "without"
+    return f"With batch normalization ({names[0]}) the net", f"without ({names[1]})"
 
 
 def _difference(found: Row) -> str:
@@ -93,51 +93,30 @@ def _certainty(found: Row) -> str:
     """The interval, the seeds and the test, or why there is none."""
     n, needed = found["n"], seeds_needed()
     if found["t_interval"] is None:
-        return f"One pair of seeds gives no interval and no test; {needed} would make the difference testable."
-    within = f"The 95 % interval of the difference is {interval(found['t_interval'], signed_points)} points"
+        return f"One pair of seeds gives no interval and no test; with {needed} the difference becomes testable."
+    ends = interval(found["t_interval"], signed_points)
     favour = f"{found['above']} of {count(n, 'seed')} are in favour"
+    lead = f"The 95{SPACE}% interval of the difference is {ends} points, {favour}"
     if found["smallest_p"] > SIGNIFICANT:
         return (
-            f"{within}, and {favour}. Not testable: with {count(n, 'pair')} the sign-flip test cannot go below "
-            f"{p_equals(found['smallest_p'])}; {needed} seeds are needed for {p_equals(SIGNIFICANT)}."
+            f"{lead}. Not testable: with {count(n, 'pair')} the sign-flip test cannot go below "
+            f"{p_equals(found['smallest_p'])}; it takes {needed} seeds to get below {SIGNIFICANT}."
         )
-    test = (
-        f"{within}, {favour}, and the exact sign-flip test gives {p_equals(found['sign_flip_p'])}"
-    )
-    return (
-        f"{test}." if found["sign_flip_p"] <= SIGNIFICANT else f"{test}: no difference was found."
-    )
+    verdict = "" if found["sign_flip_p"] <= SIGNIFICANT else ": no difference was found"
+    test = f"the exact sign-flip test gives {p_equals(found['sign_flip_p'])}"
+    return f"{lead}, and {test}{verdict}."
 
 
-def _lost(study: StudyFiles, pair: Row) -> str:
-    """A sentence on the trials that ended without a result, and so are in no difference."""
-    said = [
-        _outcome(study, pair[side], word)
-        for side in ("arm", "baseline")
-        for word in ("diverged", "failed")
-    ]
-    lost = [text for text in said if text]
-    if not lost:
-        return ""
-    return f" {listing(lost)}: those seeds are left out of the difference, which speaks for the rest alone."
+def _lost(study: StudyFiles, pair: Row) -> list[str]:
+    arms = study.summary["arms"]
+    return [text for side in ("arm", "baseline") for text in losses(pair[side], arms[pair[side]])]
 
 
-def _outcome(study: StudyFiles, arm: str, word: str) -> str:
-    found = study.summary["arms"][arm]
-    return (
-        f"{quoted(arm)} {word} with {found[word]} of {count(found['trials'], 'seed')}"
-        if found[word]
-        else ""
-    )
-
-
-def _no_comparison(study: StudyFiles, pair: Row) -> Answer:
-    lost = _lost(study, pair).split(":")[0].strip()
-    reason = f"{lost}." if lost else "No seed has a final accuracy in both arms."
+def _nothing_to_compare(pair: Row, lost: list[str]) -> Answer:
+    reason = listing(lost) if lost else "None has a final accuracy"
     return Answer(
-        f"There is no final difference between {quoted(pair['arm'])} and {quoted(pair['baseline'])}: no seed "
-        "finished in both.",
-        f"{reason} Divergence is a result in itself; the tables below count it.",
+        f"Nothing to compare: no seed finished in both {quoted(pair['arm'])} and {quoted(pair['baseline'])}.",
+        f"{reason}. What happened before that is in the tables and the figures.",
     )
 
 

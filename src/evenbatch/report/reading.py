@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed: its `trial.json` and its `history.csv`, a row an epoch (none where it failed)."""
+    """One arm with one seed: `trial.json`, and `history.csv` by epoch (no rows if it failed)."""
 
     arm: str
     seed: int
@@ -36,7 +36,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class StudyFiles:
-    """What the files of a study say: specification and record of `study.json`, the summary, and every trial."""
+    """What a study's files say: `study.json` in its two parts, the summary, and every trial."""
 
     spec: dict[str, Any]
     record: dict[str, Any]
@@ -98,8 +98,8 @@ def _json(path: Path, keys: tuple[str, ...], *, versioned: bool = True) -> dict[
     with _complete(path):
         if versioned and content["format"] != FORMAT:
             raise StorageError(
-                f"cannot read {path}: it has format {content['format']!r}, this version reads {FORMAT}; "
-                "run the study again with this version"
+                f"cannot read {path}: it has format {content['format']!r}, this version reads "
+                f"{FORMAT}; run the study again with this version"
             )
         for key in keys:
             content[key]

@@ -1,6 +1,7 @@
 """Numbers as plain English. Accuracies are shares in [0, 1]; a missing number is an en dash."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 MISSING = "–"
 SPACE = "\u00a0"  # a number and its unit stay on one line
@@ -13,9 +14,9 @@ def percent(value: Number) -> str:
     return MISSING if value is None else f"{_plain(100 * value, 1)}{SPACE}%"
 
 
-def level(value: float) -> str:
+def level(value: Number) -> str:
     """A threshold in whole percent: `54 %`."""
-    return f"{value:.0%}".replace("%", f"{SPACE}%")
+    return MISSING if value is None else f"{value:.0%}".replace("%", f"{SPACE}%")
 
 
 def points(value: Number) -> str:
@@ -29,18 +30,14 @@ def signed_points(value: Number) -> str:
 
 
 def number(value: Number) -> str:
-    """Three significant digits: `0.0276`, `2.31`, `28,610`."""
+    """Three significant digits: `0.0276`, `2.30`, `28,610`."""
     if value is None:
         return MISSING
     if value == 0:
         return "0"
     if abs(value) >= 1000:
-        return (
-            f"{value:,.0f}".replace("-", "−")
-            if abs(value) < 1e7
-            else f"{value:.2e}".replace("-", "−")
-        )
-    return f"{value:.3g}".replace("-", "−")
+        return f"{value:,.0f}".replace("-", "−") if abs(value) < 1e7 else f"{value:.2e}".replace("-", "−")
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
 
 
 def signed_number(value: Number) -> str:
@@ -64,16 +61,17 @@ def epochs(value: Number) -> str:
 
 
 def p_value(value: Number) -> str:
-    """A p with two significant digits: `0.031`, `< 0.001`."""
+    """A p with two significant digits, three from 0.1: `0.031`, `0.125`, `< 0.001`."""
     if value is None:
         return MISSING
-    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.2f}"
+    return "< 0.001" if value < 0.001 else f"{value:.2g}" if value < 0.1 else f"{value:.3g}"
 
 
 def p_equals(value: float) -> str:
     """A p with its relation: `p = 0.031`, `p < 0.001`."""
     text = p_value(value)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    relation = "" if text.startswith("<") else "= "
+    return f"p {relation}{text}".replace(" ", SPACE)
 
 
 def interval(ends: Sequence[float] | None, form: Format) -> str:
@@ -96,9 +94,10 @@ def quoted(name: str) -> str:
     return f"“{name}”"
 
 
-def capitalized(sentence: str) -> str:
-    """The sentence with a capital at its head; the rest is left alone."""
-    return sentence[:1].upper() + sentence[1:]
+def losses(name: str, arm: Mapping[str, Any]) -> list[str]:
+    """How many trials of an arm's summary ended without a result: `“a” diverged with 2 of 6 seeds`."""
+    of = count(arm["trials"], "seed")
+    return [f"{quoted(name)} {word} with {arm[word]} of {of}" for word in ("diverged", "failed") if arm[word]]
 
 
 def _plain(value: float, digits: int) -> str:

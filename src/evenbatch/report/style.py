@@ -11,6 +11,7 @@ from typing import Any
 import altair as alt
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+SHORT = 14  # letters of a name that leaves room for another beside it
 DASHES = [[1, 0], [7, 3], [2, 2], [9, 2, 2, 2], [4, 4]]
 SHAPES = ["circle", "square", "triangle-up", "diamond", "triangle-down"]
 
@@ -64,7 +65,7 @@ def config(theme: Theme) -> dict[str, Any]:
         "legend": {
             "labelColor": ink,
             "labelFontSize": 13,
-            "labelLimit": 150,
+            "labelLimit": 240,
             "symbolSize": 400,
             "symbolStrokeWidth": 2.5,
             "offset": 8,
@@ -111,16 +112,18 @@ def shape(arms: Sequence[str]) -> alt.Shape:
     return alt.Shape("arm:N").scale(scale).title(None).legend(None)
 
 
-def arm_legend() -> alt.Legend:
-    """A legend above the chart, two arms a row so that it fits a telephone."""
-    return alt.Legend(orient="top", columns=2, symbolType="stroke", symbolOpacity=1, title=None)
+def arm_legend(arms: Sequence[str]) -> alt.Legend:
+    """A legend above the chart that fits a telephone: two arms a row where their names are short."""
+    columns = 2 if max(map(len, arms)) <= SHORT else 1
+    return alt.Legend(orient="top", columns=columns, symbolType="stroke", symbolOpacity=1, title=None)
 
 
 def epoch_axis(epochs: int, *, first: int = 1) -> alt.X:
     """The horizontal axis in epochs, whole numbers only."""
-    axis = alt.Axis(format="d", tickMinStep=1, tickCount=8)
-    scale = alt.Scale(domain=[first, max(epochs, first + 1)], nice=False)
-    return alt.X("epoch:Q", axis=axis, scale=scale, title="epoch")
+    ends = (first, epochs) if epochs > first else (first - 0.5, first + 0.5)
+    few = list(range(first, epochs + 1)) if epochs <= 10 else alt.Undefined
+    axis = alt.Axis(format="d", tickMinStep=1, tickCount=8, values=few)
+    return alt.X("epoch:Q", axis=axis, scale=alt.Scale(domain=list(ends), nice=False), title="epoch")
 
 
 def points_axis(**options: Any) -> alt.Axis:

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from evenbatch.report import sentences
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import Format, level, number, percent, signed_number, signed_points
+from evenbatch.report.sentences import (
+    SPACE,
+    Format,
+    level,
+    number,
+    percent,
+    signed_number,
+    signed_points,
+)
 
 
 @dataclass(frozen=True)
@@ -50,21 +58,16 @@ MEASURES = (
 def arms_table(study: StudyFiles) -> Table:
     """What each arm came to: a row for each quantity, a column for each arm."""
     arms = study.summary["arms"]
-    shown = [
-        measure for measure in MEASURES if any(arm[measure.name]["n"] for arm in arms.values())
-    ]
+    shown = [measure for measure in MEASURES if any(arm[measure.name]["n"] for arm in arms.values())]
     rows = [
-        *(_row(m.label, arms, lambda arm, m=m: _distribution(arm[m.name], m.form)) for m in shown),
+        *([m.label, *(_distribution(arm[m.name], m.form) for arm in arms.values())] for m in shown),
         _row("Diverged", arms, _diverged),
         *([_row("Failed", arms, _failed)] if any(arm["failed"] for arm in arms.values()) else []),
-        *(
-            _reaching(index, threshold, arms)
-            for index, threshold in enumerate(study.summary["thresholds"])
-        ),
+        *(_reaching(index, threshold, arms) for index, threshold in enumerate(study.summary["thresholds"])),
         ["Time of a step", *(_step(study, name) for name in arms)],
         _row("Parameters", arms, lambda arm: number(arm["parameters"])),
     ]
-    return Table("Median over seeds, with minimum and maximum", ["", *arms], rows)
+    return Table("Median [minimum … maximum] over seeds", ["", *arms], rows)
 
 
 def pair_tables(study: StudyFiles) -> list[Table]:
@@ -117,12 +120,15 @@ def _distribution(found: Row, form: Format) -> str:
     if not found["n"]:
         return sentences.MISSING
     middle = form(found["median"])
-    return middle if found["n"] == 1 else f"{middle} [{form(found['min'])} … {form(found['max'])}]"
+    if found["n"] == 1:
+        return middle
+    ends = (form(found[end]).split(SPACE)[0] for end in ("min", "max"))  # the middle has the unit
+    return f"{middle} [{f'{SPACE}…{SPACE}'.join(ends)}]"
 
 
 def _diverged(arm: Row) -> str:
     within = sentences.interval(arm["diverged_rate_interval"], level)
-    return f"{arm['diverged']} of {arm['trials']} (rate {within})"
+    return f"{arm['diverged']} of {arm['trials']} (rate {within.replace(' ', SPACE)})"
 
 
 def _failed(arm: Row) -> str:
@@ -130,9 +136,7 @@ def _failed(arm: Row) -> str:
 
 
 def _reaching(index: int, threshold: float, arms: dict[str, Row]) -> list[str]:
-    return _row(
-        f"Epochs to {level(threshold)}", arms, lambda arm: _epochs_to(arm["epochs_to"][index])
-    )
+    return _row(f"Epochs to {level(threshold)}", arms, lambda arm: _epochs_to(arm["epochs_to"][index]))
 
 
 def _epochs_to(found: Row) -> str:
@@ -161,6 +165,6 @@ def _comparison(measure: Measure, found: Row) -> list[str]:
 
 
 def _earlier(found: Row) -> list[str]:
-    gap = [sentences.MISSING] * 4
+    gap = [""] * 4
     counts = f"{found['earlier']} / {found['equal']} / {found['later']}"
     return [f"Epochs to {level(found['threshold'])}", *gap, counts]

@@ -1,4 +1,4 @@
-"""The figures of a report, one a file: pure functions from a study's files to charts with their words."""
+"""The figures of a report, one a file: functions from a study's files to charts with words."""
 
 from evenbatch.report.figures.cost import cost
 from evenbatch.report.figures.difference_by_epoch import difference_by_epoch

@@ -3,9 +3,9 @@
 import altair as alt
 
 from evenbatch.report import style
-from evenbatch.report.figures.figure import Figure, layer
+from evenbatch.report.figures.figure import Figure, layer, stacked
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import epochs, level, listing, milliseconds, quoted, times
+from evenbatch.report.sentences import count, epochs, level, listing, milliseconds, quoted, times
 
 COLUMNS = ("kind", "arm", "seed", "milliseconds")
 
@@ -24,11 +24,10 @@ def cost(study: StudyFiles) -> list[Figure]:
             chart=_chart(study),
             columns=COLUMNS,
             rows=rows,
-            how_to_read="Further right is slower. Trials may have run side by side and shared the machine, so the times "
-            "are indicative: take the ratio, not the milliseconds, and distrust a small one.",
-            what_it_shows=" ".join(
-                [_medians(study), *map(_ratio, _ratios(study)), *_break_even(study)]
-            ),
+            how_to_read="Further right is slower. Trials may have run side by side and shared the "
+            "machine, so the times are indicative: take the ratio, not the milliseconds, and "
+            "distrust a small one.",
+            what_it_shows=" ".join([_medians(study), *map(_ratio, _ratios(study)), *_break_even(study)]),
         )
     ]
 
@@ -58,21 +57,18 @@ def _chart(study: StudyFiles) -> alt.LayerChart:
     x = alt.X("milliseconds:Q").scale(zero=True).axis(tickCount=6).title("milliseconds a step")
     color, shape = style.color(study.arms), style.shape(study.arms)
     tooltip = ["arm:N", "seed:N", alt.Tooltip("milliseconds:Q", format=".3~g")]
-    return alt.layer(
-        layer("median")
-        .mark_tick(thickness=3, size=34)
-        .encode(x=x, y=y, color=color, tooltip=tooltip[::2]),
+    return stacked(
+        layer("median").mark_tick(thickness=3, size=34).encode(x=x, y=y, color=color, tooltip=tooltip[::2]),
         layer("seed")
         .mark_point(size=70, filled=True, opacity=0.75)
         .encode(x=x, y=y, color=color, shape=shape, tooltip=tooltip),
-    ).properties(height={"step": 52})
+        height=52 * len(study.arms),
+    )
 
 
 def _medians(study: StudyFiles) -> str:
     found = study.summary["timing"]["step_seconds"]
-    said = [
-        f"{milliseconds(of['median'])} for {quoted(arm)}" for arm, of in found.items() if of["n"]
-    ]
+    said = [f"{milliseconds(of['median'])} for {quoted(arm)}" for arm, of in found.items() if of["n"]]
     return f"The median step takes {listing(said)}."
 
 
@@ -83,8 +79,8 @@ def _ratios(study: StudyFiles) -> list[Row]:
 def _ratio(ratio: Row) -> str:
     within = f"from {ratio['min']:.2f} to {ratio['max']:.2f} over seeds"
     return (
-        f"Seed by seed a step of {quoted(ratio['arm'])} takes {times(ratio['median'])} as long as one of "
-        f"{quoted(ratio['baseline'])} ({within})."
+        f"Seed by seed a step of {quoted(ratio['arm'])} takes {times(ratio['median'])} as long as "
+        f"one of {quoted(ratio['baseline'])} ({within})."
     )
 
 
@@ -96,34 +92,36 @@ def _break_even(study: StudyFiles) -> list[str]:
 
 def _pays(study: StudyFiles, ratio: Row) -> str | None:
     arms = study.summary["arms"]
-    both = list(
-        zip(arms[ratio["arm"]]["epochs_to"], arms[ratio["baseline"]]["epochs_to"], strict=True)
-    )
-    shared = [(a, b) for a, b in both if a["median"] is not None and b["median"] is not None]
+    sides = (arms[ratio["arm"]]["epochs_to"], arms[ratio["baseline"]]["epochs_to"])
+    reached = [(a, b) for a, b in zip(*sides, strict=True) if a["median"] is not None]
+    shared = [(a, b) for a, b in reached if b["median"] is not None]
     if shared:
         return _gain(ratio, *shared[-1])
-    alone = [a for a, b in both if a["median"] is not None and b["median"] is None]
-    if not alone:
-        return None
-    return (
-        f"{quoted(ratio['arm'])} reaches {level(alone[-1]['threshold'])} at epoch {epochs(alone[-1]['median'])} in the median; "
-        f"{quoted(ratio['baseline'])} reaches it in {both[-1][1]['reached']} of {both[-1][1]['n']} seeds within "
-        f"{study.epochs} epochs, so there is no price at which it breaks even here."
-    )
+    return _alone(ratio, *reached[-1], study.epochs) if reached else None
 
 
 def _gain(ratio: Row, arm: Row, baseline: Row) -> str:
+    """Both get there: the epochs of one at its price over the epochs of the other."""
     fewer = arm["median"] / baseline["median"]
     share = fewer * ratio["median"]
-    verdict = (
-        "the epochs saved pay for the steps"
-        if share < 1
-        else "the epochs saved do not pay for the steps"
-    )
+    verdict = "the epochs saved pay for the steps"
     if fewer >= 1:
         verdict = "it saves no epochs that could pay for its steps"
+    elif share >= 1:
+        verdict = "the epochs saved do not pay for the steps"
     return (
-        f"{quoted(ratio['arm'])} reaches {level(arm['threshold'])} at epoch {epochs(arm['median'])} in the median and "
-        f"{quoted(ratio['baseline'])} at {epochs(baseline['median'])}: at these step times that is "
-        f"{times(share)} the training time, so {verdict}."
+        f"{quoted(ratio['arm'])} reaches {level(arm['threshold'])} at epoch "
+        f"{epochs(arm['median'])} in the median and {quoted(ratio['baseline'])} at "
+        f"{epochs(baseline['median'])}: at these step times that is {times(share)} the training "
+        f"time, so {verdict}."
+    )
+
+
+def _alone(ratio: Row, arm: Row, baseline: Row, budget: int) -> str:
+    """The baseline does not get there, so there is no number of epochs to set against the price."""
+    return (
+        f"{quoted(ratio['arm'])} reaches {level(arm['threshold'])} at epoch "
+        f"{epochs(arm['median'])} in the median; {quoted(ratio['baseline'])} gets there in "
+        f"{baseline['reached']} of {baseline['n']} seeds within {count(budget, 'epoch')}, so the price of a "
+        "step buys what the baseline does not reach."
     )

@@ -1,4 +1,4 @@
-"""Curves of one quantity by epoch: a thin line for each seed, the median of each arm, its quartiles.
+"""Curves of one quantity by epoch: a thin line for each seed, each arm's median and quartiles.
 
 A diverged seed ends in a cross.
 """
@@ -10,7 +10,7 @@ import altair as alt
 
 from evenbatch.report import style
 from evenbatch.report.by_epoch import quartiles, series
-from evenbatch.report.figures.figure import layer
+from evenbatch.report.figures.figure import banded, layer
 from evenbatch.report.reading import Row, StudyFiles, Trial
 
 COLUMNS = ("kind", "arm", "seed", "epoch", "value", "low", "high", "n")
@@ -37,17 +37,18 @@ def rows(study: StudyFiles, quantity: Quantity) -> list[Row]:
 
 def layers(study: StudyFiles, quantity: Quantity, drawn: list[Row]) -> list[alt.Chart]:
     """The layers that draw those rows, the band lowest."""
-    legend = style.arm_legend()
+    legend = style.arm_legend(study.arms)
     color, dash = style.color(study.arms, legend), style.dash(study.arms, legend)
     x, y = style.epoch_axis(study.epochs), vertical(quantity, drawn)
     few = study.epochs < 3  # a line of one point would not be seen
     line = {"x": x, "y": y, "color": color, "strokeDash": dash}
-    band = layer("median").mark_area(opacity=0.18)
     seed = layer("seed").mark_line(opacity=0.45, strokeWidth=1, point=few)
     median = layer("median").mark_line(strokeWidth=2.8, point=few)
     hover = layer("median").mark_circle(opacity=0, size=120)
+    ends = {"y": vertical(quantity, drawn, "low:Q"), "y2": "high:Q"}
+    band = layer("median").mark_area(opacity=0.18).encode(x=x, color=color, **ends)
     return [
-        band.encode(x=x, y=vertical(quantity, drawn, "low:Q"), y2="high:Q", color=color),
+        *([band] if banded(drawn) else []),
         seed.encode(**line, detail="seed:N"),
         median.encode(**line),
         hover.encode(x=x, y=y, color=color, tooltip=_tooltip(quantity)),
@@ -68,14 +69,15 @@ def vertical(quantity: Quantity, drawn: list[Row], field: str = "value:Q") -> al
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Ticks from `low` to `high`: 1, 2 and 5 of each decade, or over many decades their ones."""
+    """Ticks from `low` to `high`: 1, 2 and 5 of each decade; over many decades their ones; else four between."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    if len(decades) <= 4:
-        steps = (1, 2, 5)
-    else:
-        steps, decades = (1,), decades[:: math.ceil(len(decades) / 8)]
+    steps = [1, 2, 5] if len(decades) <= 4 else [1]
+    if len(decades) > 8:
+        decades = decades[:: math.ceil(len(decades) / 8)]
     ticks = [float(f"{step}e{decade}") for decade in decades for step in steps]
-    return [tick for tick in ticks if low <= tick <= high]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    between = [float(f"{low + (high - low) * part / 5:.2g}") for part in range(1, 5)]
+    return ticks if len(ticks) > 1 else between
 
 
 def _of_arm(arm: str, trials: list[Trial], quantity: Quantity) -> list[Row]:

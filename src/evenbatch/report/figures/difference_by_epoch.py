@@ -1,12 +1,12 @@
-"""Paired difference of validation accuracy by epoch: what an arm gains over its baseline, and when."""
+"""Paired difference of validation accuracy by epoch: what an arm gains, and when."""
 
 import altair as alt
 
 from evenbatch.report import style
 from evenbatch.report.by_epoch import Point, paired_difference, series
-from evenbatch.report.figures.figure import Figure, layer, numbered
+from evenbatch.report.figures.figure import Figure, banded, layer, numbered, stacked
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import count, interval, quoted, signed_points
+from evenbatch.report.sentences import SPACE, count, interval, quoted, signed_points
 
 COLUMNS = ("kind", "arm", "baseline", "epoch", "points", "low", "high", "n")
 
@@ -20,12 +20,13 @@ def difference_by_epoch(study: StudyFiles) -> list[Figure]:
             name=numbered("difference-by-epoch", index, pairs),
             group="Paired difference by epoch",
             title=f"Validation accuracy by epoch, {study.pair_label(pair)}",
-            key=f"Line: mean over seeds; band: 95 % t interval of the mean, pointwise; {_seeds(points)}",
-            chart=_chart(study),
+            key=_key(points),
+            chart=_chart(study, _rows(pair, points)),
             columns=COLUMNS,
             rows=_rows(pair, points),
-            how_to_read="Above zero the arm is ahead of its baseline of the same seed and batch order; where the "
-            "band leaves zero out, the seeds agree on it at that epoch by itself, not on all epochs at once.",
+            how_to_read="Above zero the arm is ahead of its baseline of the same seed and batch "
+            "order. Where the band leaves zero out, the seeds agree on that, at that epoch taken "
+            "by itself, not at all epochs at once.",
             what_it_shows=_what_it_shows(pair, points),
         )
         for index, pair, points in found
@@ -34,16 +35,15 @@ def difference_by_epoch(study: StudyFiles) -> list[Figure]:
 
 
 def _points(study: StudyFiles, pair: Row) -> list[Point]:
-    runs = [
-        [series(trial, "val_accuracy") for trial in study.of(pair[side])]
-        for side in ("arm", "baseline")
-    ]
+    runs = [[series(trial, "val_accuracy") for trial in study.of(pair[side])] for side in ("arm", "baseline")]
     return paired_difference(*runs)
 
 
-def _seeds(points: list[Point]) -> str:
+def _key(points: list[Point]) -> str:
     low, high = min(p.n for p in points), max(p.n for p in points)
-    return f"n = {high} pairs" if low == high else f"n = {low} to {high} pairs"
+    n = f"n = {count(high, 'pair') if low == high else f'{low} to {high} pairs'}".replace(" ", SPACE)
+    band = f"band: 95{SPACE}% t interval, pointwise" if high > 1 else "no interval of one pair"
+    return f"Line: mean over seeds; {band}; {n}"
 
 
 def _rows(pair: Row, points: list[Point]) -> list[Row]:
@@ -62,25 +62,28 @@ def _rows(pair: Row, points: list[Point]) -> list[Row]:
     return [{"kind": "reference", "points": 0.0}, *means]
 
 
-def _chart(study: StudyFiles) -> alt.LayerChart:
+def _chart(study: StudyFiles, rows: list[Row]) -> alt.LayerChart:
     x = style.epoch_axis(study.epochs)
 
     def y(field: str) -> alt.Y:
         return alt.Y(field, axis=style.points_axis(), title="difference (points)")
 
     tooltip = [
-        "epoch:Q",
+        alt.Tooltip("epoch:Q"),
         *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in ("points", "low", "high")),
-        "n:Q",
+        alt.Tooltip("n:Q"),
     ]
     mean = layer("mean")
-    few = study.epochs < 3
-    return alt.layer(
+    few = len(rows) < 4  # a line and a band of one point would not be seen
+    draw = mean.mark_rule if few else mean.mark_area
+    band = draw(style="pair-fill", opacity=0.2).encode(x=x, y=y("low:Q"), y2="high:Q")
+    return stacked(
         layer("reference").mark_rule(style="zero").encode(y=y("points:Q")),
-        mean.mark_area(style="pair-fill", opacity=0.2).encode(x=x, y=y("low:Q"), y2="high:Q"),
+        *([band] if banded(rows) else []),
         mean.mark_line(style="pair", strokeWidth=2.6, point=few).encode(x=x, y=y("points:Q")),
         mean.mark_circle(opacity=0, size=120).encode(x=x, y=y("points:Q"), tooltip=tooltip),
-    ).properties(height=260)
+        height=260,
+    )
 
 
 def _what_it_shows(pair: Row, points: list[Point]) -> str:
@@ -88,22 +91,24 @@ def _what_it_shows(pair: Row, points: list[Point]) -> str:
     ends = None if last.low is None or last.high is None else (last.low, last.high)
     within = f" (95 % interval {interval(ends, signed_points)})" if ends else ""
     return (
-        f"At epoch {last.epoch} the mean difference between {quoted(pair['arm'])} and {quoted(pair['baseline'])} is "
-        f"{signed_points(last.center)} points{within}. {_away_from_zero(points)}"
+        f"At epoch {last.epoch}, the last that both have, the mean difference "
+        f"{quoted(pair['arm'])} minus {quoted(pair['baseline'])} is "
+        f"{signed_points(last.center)} points{within}. "
+        f"{_away_from_zero(points)}"
     )
 
 
 def _away_from_zero(points: list[Point]) -> str:
     banded = [p for p in points if p.low is not None]
     if not banded:
-        return "One seed has no interval."
+        return "One pair of seeds has no interval."
     above = [p.epoch for p in banded if p.low is not None and p.low > 0]
     below = [p.epoch for p in banded if p.high is not None and p.high < 0]
     if not above and not below:
-        return f"The interval holds zero at each of {count(len(points), 'epoch')}."
+        return "The interval holds zero at every epoch."
     parts = [
-        f"{where} zero at {len(epochs)} of {count(len(points), 'epoch')}, first at epoch {epochs[0]}"
-        for where, epochs in (("above", above), ("below", below))
-        if epochs
+        f"{where} zero at {len(at)} of {count(len(points), 'epoch')}, first at epoch {at[0]}"
+        for where, at in (("above", above), ("below", below))
+        if at
     ]
     return f"The whole interval lies {' and '.join(parts)}."

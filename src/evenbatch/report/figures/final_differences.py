@@ -3,9 +3,9 @@
 import altair as alt
 
 from evenbatch.report import style
-from evenbatch.report.figures.figure import Figure, layer, numbered
+from evenbatch.report.figures.figure import Figure, banded, layer, numbered, stacked
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import count, interval, p_equals, quoted, signed_points
+from evenbatch.report.sentences import SPACE, count, interval, p_equals, quoted, signed_points
 
 COLUMNS = ("kind", "arm", "baseline", "seed", "label", "points", "low", "high", "n")
 MEAN = "mean"
@@ -19,17 +19,24 @@ def final_differences(study: StudyFiles) -> list[Figure]:
             name=numbered("final-differences", index, pairs),
             group="Final difference, seed by seed",
             title=f"Final validation accuracy, {study.pair_label(pair)}",
-            key=f"Dot: one seed; diamond and bar: mean with 95 % t interval; n = {count(pair['final_accuracy']['n'], 'pair')}",
+            key=_key(pair),
             chart=_chart(study, pair),
             columns=COLUMNS,
             rows=_rows(study, pair),
-            how_to_read="Each dot is one seed with the same batch order in both arms; right of the zero line the "
-            "arm ended better than its baseline.",
+            how_to_read="Each dot is one seed with the same batch order in both arms; right of the "
+            "zero line the arm ended better than its baseline.",
             what_it_shows=_what_it_shows(pair),
         )
         for index, pair in enumerate(pairs)
         if pair["final_accuracy"]["n"]
     ]
+
+
+def _key(pair: Row) -> str:
+    n = f"n = {count(pair['final_accuracy']['n'], 'pair')}".replace(" ", SPACE)
+    if pair["final_accuracy"]["t_interval"] is None:
+        return f"Dot: one seed; diamond: mean, with no interval of one pair; {n}"
+    return f"Dot: one seed; diamond and bar: mean with 95{SPACE}% t interval; {n}"
 
 
 def _rows(study: StudyFiles, pair: Row) -> list[Row]:
@@ -61,29 +68,29 @@ def _rows(study: StudyFiles, pair: Row) -> list[Row]:
 
 
 def _chart(study: StudyFiles, pair: Row) -> alt.LayerChart:
-    labels = [row["label"] for row in _rows(study, pair) if "label" in row]
+    rows = _rows(study, pair)
+    labels = [row["label"] for row in rows if "label" in row]
     axis = alt.Axis(grid=True, ticks=False, domain=False, labelFontSize=12)
     y = alt.Y("label:N").scale(domain=labels).axis(axis).title(None)
 
     def x(field: str) -> alt.X:
         axis = style.points_axis()
-        return alt.X(
-            field, axis=axis, scale=alt.Scale(zero=True, padding=12), title="difference (points)"
-        )
+        return alt.X(field, axis=axis, scale=alt.Scale(zero=True, padding=12), title="difference (points)")
 
-    form = {"format": "+.1f"}
-    tooltip = ["label:N", alt.Tooltip("points:Q", **form)]
-    ends = [alt.Tooltip("low:Q", **form), alt.Tooltip("high:Q", **form)]
-    return alt.layer(
+    points, *ends = (alt.Tooltip(f"{name}:Q", format="+.1f") for name in ("points", "low", "high"))
+    tooltip = [alt.Tooltip("label:N"), points]
+    bar = layer(MEAN).mark_rule(style="ink", strokeWidth=3).encode(x=x("low:Q"), x2="high:Q", y=y)
+    return stacked(
         layer("reference").mark_rule(style="zero").encode(x=x("points:Q")),
         layer("seed")
         .mark_circle(style="pair-fill", size=90, opacity=0.9)
         .encode(x=x("points:Q"), y=y, tooltip=tooltip),
-        layer(MEAN).mark_rule(style="ink", strokeWidth=3).encode(x=x("low:Q"), x2="high:Q", y=y),
+        *([bar] if banded(rows) else []),
         layer(MEAN)
         .mark_point(style="ink", shape="diamond", size=130, opacity=1, filled=True)
         .encode(x=x("points:Q"), y=y, tooltip=[*tooltip, *ends]),
-    ).properties(height={"step": 26 if len(labels) < 12 else 16})
+        height=len(labels) * (26 if len(labels) < 12 else 16),
+    )
 
 
 def _what_it_shows(pair: Row) -> str:
@@ -95,5 +102,6 @@ def _what_it_shows(pair: Row) -> str:
         return f"{lead}, by {signed_points(found['mean'])} points; one seed has no interval."
     return (
         f"{lead}; the mean is {signed_points(found['mean'])} points (95 % interval "
-        f"{interval(found['t_interval'], signed_points)}, sign-flip {p_equals(found['sign_flip_p'])})."
+        f"{interval(found['t_interval'], signed_points)}, "
+        f"sign-flip {p_equals(found['sign_flip_p'])})."
     )

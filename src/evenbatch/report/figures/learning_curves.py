@@ -4,9 +4,9 @@ import altair as alt
 
 from evenbatch.report.by_epoch import FEWEST_FOR_QUARTILES, quartiles
 from evenbatch.report.figures.curves import COLUMNS, Quantity, layers, rows, vertical
-from evenbatch.report.figures.figure import Figure, layer, seeds_phrase
+from evenbatch.report.figures.figure import Figure, layer, seeds_phrase, stacked
 from evenbatch.report.reading import StudyFiles
-from evenbatch.report.sentences import count, listing, number, percent, quoted
+from evenbatch.report.sentences import count, listing, losses, number, percent, quoted
 
 HEIGHT = 290
 ACCURACY = Quantity("val_accuracy", "validation accuracy", logarithmic=False)
@@ -25,12 +25,12 @@ def validation_accuracy(study: StudyFiles) -> Figure:
         group="Validation accuracy by epoch",
         title="Validation accuracy by epoch",
         key=_key(study),
-        chart=alt.layer(line, named, *layers(study, ACCURACY, drawn)).properties(height=HEIGHT),
+        chart=stacked(line, named, *layers(study, ACCURACY, drawn), height=HEIGHT),
         columns=COLUMNS,
         rows=drawn,
-        how_to_read="Each thin line is one seed and the thick line is the median of its arm; a curve "
-        "that rises earlier belongs to a net that learns faster.",
-        what_it_shows=" ".join([*_ends(study), *lost_trials(study)]),
+        how_to_read="Each thin line is one seed and the thick line is the median of its arm; a "
+        "curve that rises earlier belongs to a net that learns faster.",
+        what_it_shows=" ".join([*_ends(study), *_lost(study)]),
     )
 
 
@@ -42,30 +42,25 @@ def training_loss(study: StudyFiles) -> Figure:
         group="Training loss by epoch",
         title="Training loss by epoch",
         key=_key(study),
-        chart=alt.layer(*layers(study, LOSS, drawn)).properties(height=HEIGHT),
+        chart=stacked(*layers(study, LOSS, drawn), height=HEIGHT),
         columns=COLUMNS,
         rows=drawn,
-        how_to_read="Lower is better, and equal distances on this axis are equal factors; a value is "
-        "the mean over the batches of an epoch, in training mode.",
-        what_it_shows=" ".join([*_course(study), *lost_trials(study)]),
+        how_to_read="Lower is better, and equal distances on this axis are equal factors; a value "
+        "is the mean over the batches of an epoch, in training mode.",
+        what_it_shows=" ".join([*_course(study), *_lost(study)]),
     )
 
 
-def lost_trials(study: StudyFiles) -> list[str]:
-    """A sentence for each arm that lost trials."""
-    return [
-        f"{quoted(name)} {word} with {arm[word]} of {count(arm['trials'], 'seed')}."
-        for name, arm in study.summary["arms"].items()
-        for word in ("diverged", "failed")
-        if arm[word]
-    ]
+def _lost(study: StudyFiles) -> list[str]:
+    arms = study.summary["arms"].items()
+    return [f"{text}." for name, arm in arms for text in losses(name, arm)]
 
 
 def _key(study: StudyFiles) -> str:
     band = "band: interquartile range over seeds, pointwise"
     if len(study.seeds) < FEWEST_FOR_QUARTILES:
         band = f"no band for fewer than {FEWEST_FOR_QUARTILES} seeds"
-    crosses = "; ×: diverged" if any(trial.diverged for trial in study.trials) else ""
+    crosses = "; ×: diverged, and in no median after it" if any(trial.diverged for trial in study.trials) else ""
     return f"Thick: median; {band}; thin: one seed each; {seeds_phrase(study)}{crosses}"
 
 

@@ -1,0 +1,58 @@
+"""How to reproduce a study: everything that its numbers depend on, as names and values."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from evenbatch.report.reading import StudyFiles
+from evenbatch.report.sentences import MISSING, listing, number, quoted
+
+TRAINING = ("optimizer", "epochs", "batch_size", "threads")
+
+
+def entries(study: StudyFiles) -> list[tuple[str, str]]:
+    """Where the study came from, its data, its arms and its settings."""
+    spec, record = study.spec, study.record
+    return [
+        ("Command", record.get("command") or MISSING),
+        ("Recipe", spec["recipe"]),
+        ("Options", _settings(spec["options"].items()) or "none"),
+        ("Data", _data(spec["data"])),
+        ("Data SHA-256", spec["data"]["sha256"]),
+        ("Seeds", ", ".join(map(str, study.seeds))),
+        *((f"Arm {quoted(arm['name'])}", _arm(arm)) for arm in spec["arms"]),
+        ("Training", _settings((key, spec[key]) for key in TRAINING)),
+        ("Device", listing(_devices(study)) or MISSING),
+        ("Backend", spec["backend"]),
+        ("Versions", _settings(spec["versions"].items())),
+        ("Git commit", str(record.get("git") or MISSING)),
+        ("Created", record.get("created") or MISSING),
+    ]
+
+
+def shared_weights(study: StudyFiles) -> list[str]:
+    """A sentence for each pair on how far its arms began from the same weights."""
+    return [
+        f"{quoted(pair['arm'])} and {quoted(pair['baseline'])}: {shared['equal']} of the "
+        f"{shared['of']} weight arrays that both have, by name, began with the same values."
+        for pair in study.summary["pairs"]
+        for shared in [pair["equal_initial_weights"]]
+    ]
+
+
+def _data(data: dict[str, Any]) -> str:
+    parts = {"training": "train", "validation": "val", "test": "test"}
+    sizes = ", ".join(f"{number(data[key])} {part}" for part, key in parts.items())
+    shape = " × ".join(map(str, data["input_shape"]))
+    return f"{data['name']}: {sizes} examples; inputs {shape}; {data['classes']} classes"
+
+
+def _arm(arm: dict[str, Any]) -> str:
+    return _settings((key, value) for key, value in arm.items() if key != "name")
+
+
+def _devices(study: StudyFiles) -> list[str]:
+    return sorted({trial.record["device"] for trial in study.trials if trial.record.get("device")})
+
+
+def _settings(values: Iterable[tuple[str, Any]]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in values)
