@@ -98,7 +98,8 @@ def main() -> None:
         )
     added = sorted(row[0] for row in rows)
     print(
-        f"compare adds {median(added):+.1%} to the training (median of {len(rows)} rounds, {added[0]:+.1%} to {added[-1]:+.1%}); "
+        f"compare adds {median(added):+.1%} to the training (median of {len(rows)} rounds, {added[0]:+.1%} to "
+        f"{added[-1]:+.1%}); "
         f"workers, summary and report take {median(row[1] for row in rows):.1f} s"
     )
 

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from evenbatch.report import headline, reading
 from evenbatch.study import store
 
 
 def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     """The arms of a study, and how each pair differs."""
     console = Console(highlight=False)
+    study = reading.read(folder)
     spec = store.read_specification(folder)
     table = Table(
         title=escape(f"{spec.recipe} on {spec.data.name}: median over {len(spec.seeds)} seeds, {spec.epochs} epochs"),
@@ -25,14 +27,10 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     for name, arm in summary["arms"].items():
         table.add_row(*(cell(name, arm) for cell in columns.values()))
     console.print(table)
-    for pair in summary["pairs"]:
-        console.print(_difference(pair), soft_wrap=True)
-    rates = sorted({arm.learning_rate for arm in spec.arms})
-    console.print(
-        f"Measured at the learning rate {', '.join(f'{rate:g}' for rate in rates)}. What batch normalization does "
-        "depends on the rate: compare at several before you conclude.",
-        soft_wrap=True,
-    )
+    answers = headline.answers(study)
+    facts = [f"{answer.found} {answer.certainty}" for answer in answers]
+    for line in [*facts, *_variance_shift(summary), headline.caveat(study)]:
+        console.print(escape(line), soft_wrap=True)
 
 
 def _columns(summary: dict[str, Any]) -> dict[str, Callable[[str, dict[str, Any]], str]]:
@@ -75,20 +73,14 @@ def _step(summary: dict[str, Any], name: str) -> str:
     return "–" if seconds is None else f"{1000 * seconds:.2f}"
 
 
-def _difference(pair: dict[str, Any]) -> str:
-    found = pair["final_accuracy"]
-    names = f"{escape(pair['arm'])} minus {escape(pair['baseline'])}"
-    if found["n"] == 0:
-        return f"{names}: no seed ended in both arms, so there is no difference to state."
-    facts = [f"{found['above']} of {found['n']} seeds above"]
-    if found["t_interval"]:
-        low, high = found["t_interval"]
-        facts.append(f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}")
-    if found["smallest_p"] <= 0.05:
-        facts.append(f"sign-flip p = {found['sign_flip_p']:.3f}")
-    else:
-        facts.append(f"not testable with {found['n']} pairs, 6 are needed")
-    return f"{names}: {100 * found['mean']:+.1f} points of validation accuracy ({', '.join(facts)})"
+def _variance_shift(summary: dict[str, Any]) -> list[str]:
+    """What dropout before a normalization layer does to the variance of its inputs, where it was probed."""
+    return [
+        f"{row['layer']} ({row['arm']}), with Dropout({row['dropout_before']:g}) before it: in inference the variance of its "
+        f"inputs is {row['inference_over_training']:.2f} times that of training."
+        for row in summary["variance_shift"]
+        if row["dropout_before"] and row["inference_over_training"] is not None
+    ]
 
 
 def print_trial(folder: Path, record: dict[str, Any]) -> None:
