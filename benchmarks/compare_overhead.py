@@ -2,8 +2,9 @@
 
 Both run one trial at a time with one thread, in turns, so that a drift of the machine meets both. Bare is a process
 that loads Keras and then, for each arm and seed, builds, compiles and fits the same network on the same arrays with
-`shuffle=True`. Of `compare` two parts are told apart: its trials (checkpoints, history, saved models, initial weights
-included) and what lies around them (starting worker processes, loading Keras in them, summary and report).
+`shuffle=True`; and once more fed by the batches of `compare`, which are cheaper, so that they hide nothing. Of `compare`
+two parts are told apart: its trials (checkpoints, history, saved models, initial weights included) and what lies around
+them (starting worker processes, loading Keras in them, summary and report).
 
     python benchmarks/compare_overhead.py [--rounds N] [--recipe NAME] [--data NAME|FILE] [--seeds N] [--epochs N]
 """
@@ -20,11 +21,12 @@ from statistics import median
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def bare(plan_arguments: dict) -> float:
+def bare(plan_arguments: dict, same_batches: bool) -> float:
     """Seconds of bare fit loops over all trials, in this process, Keras loaded before."""
     import keras
 
     from evenbatch.study import trial, worker
+    from evenbatch.study.batches import batches
     from evenbatch.study.design import design
 
     plan = design(**plan_arguments)
@@ -37,10 +39,10 @@ def bare(plan_arguments: dict) -> float:
         model = plan.build(plan.dataset.input_shape, plan.dataset.classes, plan.normalize[arm.name])
         optimizer = trial._optimizer(plan.spec.optimizer, arm.learning_rate)
         model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        own = {"x": train.x, "y": train.y, "batch_size": plan.spec.batch_size, "shuffle": True}
+        feed = batches(train, plan.spec.batch_size, seed, range(plan.spec.epochs)) if same_batches else None
         model.fit(
-            train.x,
-            train.y,
-            batch_size=plan.spec.batch_size,
+            **(feed.arguments if feed else own),
             epochs=plan.spec.epochs,
             validation_data=(val.x, val.y),
             validation_batch_size=trial.EVALUATION_BATCH,
@@ -49,13 +51,13 @@ def bare(plan_arguments: dict) -> float:
     return time.perf_counter() - begin
 
 
-def bare_process(plan_arguments: dict) -> float:
+def bare_process(plan_arguments: dict, same_batches: bool) -> float:
     """The same in a fresh process, as a worker of `compare` is one."""
     from evenbatch import backend
     from evenbatch.study import worker
 
     with worker.environment(1, backend.chosen()):
-        command = [sys.executable, __file__, "--bare", json.dumps(plan_arguments)]
+        command = [sys.executable, __file__, "--bare", json.dumps([plan_arguments, same_batches])]
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
     return float(out.splitlines()[-1])
 
@@ -83,25 +85,24 @@ def main() -> None:
     parser.add_argument("--bare", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
-        print(bare(json.loads(options.bare)))
+        print(bare(*json.loads(options.bare)))
         return
     arguments = {name: getattr(options, name) for name in ("recipe", "data", "seeds", "epochs")}
     rows = []
     for number in range(1, options.rounds + 1):
-        alone = bare_process(arguments)
+        alone, fed = bare_process(arguments, same_batches=False), bare_process(arguments, same_batches=True)
         trials, whole = compared(arguments)
-        rows.append((trials / alone - 1, whole - trials))
+        rows.append((trials / alone - 1, trials / fed - 1, whole - trials))
         print(
-            f"round {number}: bare {alone:.1f} s, trials of compare {trials:.1f} s ({rows[-1][0]:+.1%}), "
-            f"around them {rows[-1][1]:.1f} s",
+            f"round {number}: bare {alone:.1f} s, bare with the same batches {fed:.1f} s, trials of compare {trials:.1f} s "
+            f"({rows[-1][0]:+.1%}, {rows[-1][1]:+.1%}), around them {rows[-1][2]:.1f} s",
             flush=True,
         )
-    added = sorted(row[0] for row in rows)
-    print(
-        f"compare adds {median(added):+.1%} to the training (median of {len(rows)} rounds, {added[0]:+.1%} to "
-        f"{added[-1]:+.1%}); "
-        f"workers, summary and report take {median(row[1] for row in rows):.1f} s"
-    )
+    for name, values in zip(("bare fit", "bare fit with the same batches"), zip(*rows, strict=True), strict=False):
+        print(
+            f"compare adds {median(values):+.1%} to {name} ({min(values):+.1%} to {max(values):+.1%}, {len(rows)} rounds)"
+        )
+    print(f"workers, summary and report take {median(row[2] for row in rows):.1f} s")
 
 
 if __name__ == "__main__":
