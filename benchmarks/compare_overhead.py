@@ -2,9 +2,9 @@
 
 Both run one trial at a time with one thread, in turns, so that a drift of the machine meets both. Bare is a process
 that loads Keras and then, for each arm and seed, builds, compiles and fits the same network on the same arrays with
-`shuffle=True`; and once more fed by the batches of `compare`, which are cheaper, so that they hide nothing. Of the
-command two parts are told apart: its trials (checkpoints, history, saved models, initial weights included) and what lies around
-them (starting worker processes, loading Keras in them, summary and report).
+`shuffle=True`; and once more fed by the batches of `compare`, which are cheaper, so that they hide nothing. Two parts
+of the command are told apart: its trials (checkpoints, history, saved models, initial weights included) and what lies
+around them (starting worker processes, loading Keras in them, summary and report).
 
     python benchmarks/compare_overhead.py [--rounds N] [--recipe NAME] [--data NAME|FILE] [--seeds N] [--epochs N]
 """
@@ -94,8 +94,8 @@ def main() -> None:
         trials, whole = compared(arguments)
         rows.append((trials / alone - 1, trials / fed - 1, whole - trials))
         print(
-            f"round {number}: bare {alone:.1f} s, bare with the same batches {fed:.1f} s, trials of compare "
-            f"{trials:.1f} s ({rows[-1][0]:+.1%}, {rows[-1][1]:+.1%}), around them {rows[-1][2]:.1f} s",
+            f"round {number}: bare {alone:.1f} s, with the same batches {fed:.1f} s, trials of compare {trials:.1f} s "
+            f"({rows[-1][0]:+.1%}, {rows[-1][1]:+.1%}), around them {rows[-1][2]:.1f} s",
             flush=True,
         )
     for name, values in zip(("bare fit", "bare fit with the same batches"), zip(*rows, strict=True), strict=False):
