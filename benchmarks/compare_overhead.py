@@ -98,11 +98,11 @@ def main() -> None:
             f"({rows[-1][0]:+.1%}, {rows[-1][1]:+.1%}), around them {rows[-1][2]:.1f} s",
             flush=True,
         )
-    for name, values in zip(("bare fit", "bare fit with the same batches"), zip(*rows, strict=True), strict=False):
-        print(
-            f"compare adds {median(values):+.1%} to {name} ({min(values):+.1%} to {max(values):+.1%}, {len(rows)} rounds)"
-        )
-    print(f"workers, summary and report take {median(row[2] for row in rows):.1f} s")
+    to_fit, to_fed, around = zip(*rows, strict=True)
+    for name, added in {"bare fit": to_fit, "bare fit with the same batches": to_fed}.items():
+        spread = f"{min(added):+.1%} to {max(added):+.1%} in {len(rows)} rounds"
+        print(f"compare adds {median(added):+.1%} to {name} ({spread})")
+    print(f"workers, summary and report take {median(around):.1f} s")
 
 
 if __name__ == "__main__":

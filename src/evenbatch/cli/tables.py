@@ -76,8 +76,8 @@ def _step(summary: dict[str, Any], name: str) -> str:
 def _variance_shift(summary: dict[str, Any]) -> list[str]:
     """What dropout before a normalization layer does to the variance of its inputs, where it was probed."""
     return [
-        f"{row['layer']} ({row['arm']}), with Dropout({row['dropout_before']:g}) before it: in inference the variance of "
-        f"its inputs is {row['inference_over_training']:.2f} times that of training."
+        f"{row['layer']} ({row['arm']}), behind Dropout({row['dropout_before']:g}): in inference the variance of its "
+        f"inputs is {row['inference_over_training']:.2f} times that of training."
         for row in summary["variance_shift"]
         if row["dropout_before"] and row["inference_over_training"] is not None
     ]
