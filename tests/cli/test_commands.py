@@ -165,6 +165,20 @@ def test_a_study_killed_twice_ends_with_the_numbers_of_one_that_never_was(tmp_pa
     assert not [name for name in left if ".partial" in name]
 
 
+def test_a_study_that_the_user_stops_says_so_and_goes_on(tmp_path):
+    study = subprocess.Popen(
+        [*EVENBATCH, *map(str, WORDS), str(tmp_path / "s")], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    wait_for(lambda: list((tmp_path / "s").glob("trials/*/checkpoint.npz")))
+    os.killpg(study.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+    _, err = study.communicate(timeout=60)
+    assert study.returncode == 130
+    assert err.rstrip().endswith("Stopped; the same command goes on from here.")
+    assert "Traceback" not in err
+    evenbatch(*WORDS, tmp_path / "s")
+    assert (tmp_path / "s" / "report.html").exists()
+
+
 def test_a_full_disk_ends_with_one_sentence_and_the_study_goes_on_later(small_file, tmp_path):
     """A real limit on the size of a file, which the saved model of a trial meets."""
     out = tmp_path / "s"

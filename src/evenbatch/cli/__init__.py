@@ -23,9 +23,6 @@ def _run() -> int:
         except EvenbatchError as error:
             sys.stderr.write(f"Error: {error}\n")
             return 2
-        except KeyboardInterrupt:
-            sys.stderr.write("Stopped; the same command goes on from here.\n")
-            return 130
         except SystemExit as end:
             return int(end.code or 0)
     return 0

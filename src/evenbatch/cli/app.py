@@ -1,6 +1,8 @@
 """The commands. `--help` loads no backend: a command imports what it needs when it runs."""
 
-from typing import Annotated
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -19,8 +21,23 @@ app = typer.Typer(
 
 _RECIPES = "Recipes:\n\n" + "\n\n".join(f"{recipe.name}: {recipe.summary}." for recipe in RECIPES.values())
 
-app.command(epilog=_RECIPES)(train)
-app.command(epilog=_RECIPES)(compare)
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, ending with one line and exit code 130 where the user stops it."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **options: Any) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt:
+            typer.echo("Stopped; the same command goes on from here.", err=True)
+            raise typer.Exit(130) from None
+
+    return run
+
+
+for _command in (train, compare):
+    app.command(epilog=_RECIPES)(_stoppable(_command))
 
 
 def _print_version(asked: bool) -> None:
