@@ -12,14 +12,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from evenbatch.errors import InvalidArgument, InvalidData, unknown
-from evenbatch.recipes import Inputs
 
 NAMES = ("digits", "mnist", "cifar10")
+Inputs = Literal["vector", "image"]
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

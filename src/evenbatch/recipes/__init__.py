@@ -8,11 +8,13 @@ import importlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from evenbatch.errors import InvalidArgument, unknown
 
-Inputs = Literal["vector", "image"]
+if TYPE_CHECKING:
+    from evenbatch.datasets import Inputs  # for its name alone: this list is shown by --help, which loads no NumPy
+
 Optimizer = Literal["sgd", "momentum", "adam"]
 
 
@@ -26,7 +28,7 @@ class Recipe:
 
     name: str
     summary: str
-    inputs: Inputs
+    inputs: "Inputs"
     optimizer: Optimizer
     learning_rate: float
     batch_size: int

@@ -35,7 +35,7 @@ def design(
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
     threads: int = 1,
-    inputs: recipes.Inputs = "image",
+    inputs: datasets.Inputs = "image",
 ) -> Plan:
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
     name = backend.chosen()  # before anything loads Keras
@@ -77,7 +77,7 @@ def design(
     return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
 
 
-def _recipe(recipe: str | Callable[..., Any], inputs: recipes.Inputs) -> recipes.Recipe:
+def _recipe(recipe: str | Callable[..., Any], inputs: datasets.Inputs) -> recipes.Recipe:
     if isinstance(recipe, str):
         return recipes.get(recipe)
     if callable(recipe):

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evenbatch import files
-from evenbatch.datasets import Dataset
-from evenbatch.recipes import Inputs
+from evenbatch.datasets import Dataset, Inputs
 from evenbatch.study import run as runner
 from evenbatch.study.design import design
 from evenbatch.study.spec import Arm, Plan
