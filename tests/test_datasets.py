@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -88,6 +90,9 @@ def test_examples_take_the_form_that_the_recipe_is_fed(shape, inputs, expected):
         ({"y_train": np.eye(4)[np.arange(40) % 4]}, "one-hot labels become such by argmax"),
         ({"y_train": np.zeros(40, int)}, "y_train must hold at least two classes, received one alone: 0"),
         ({"y_train": np.linspace(0, 1, 40)}, "y_train must hold class labels"),
+        ({"y_train": np.where(np.arange(40) % 2, np.inf, 1.0)}, "y_train must hold class labels"),
+        ({"y_train": np.full(40, np.nan)}, "y_train must hold class labels"),
+        ({"y_train": np.zeros(40, "datetime64[s]")}, r"received dtype datetime64\[s\]"),
         (
             {"x_val": np.zeros((5, 6, 6), "uint8"), "y_val": np.full(5, 9)},
             "y_val holds labels that y_train does not have: 9",
@@ -132,6 +137,30 @@ def test_a_damaged_file_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(InvalidData, match="damaged"):
         datasets.load(path, "vector")
+
+
+@pytest.mark.parametrize("content", [b"no array at all", b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f8'}"])
+def test_a_member_that_is_no_array_is_refused(tmp_path, content):
+    path = saved(tmp_path / "f.npz", {"y_train": np.arange(4)})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x_train.npy", content)
+    with pytest.raises(InvalidData, match=r"x_train is no array|x_train cannot be read"):
+        datasets.load(path, "vector")
+
+
+def test_a_damaged_compressed_file_is_refused(tmp_path):
+    path = tmp_path / "f.npz"
+    np.savez_compressed(path, **raw())
+    content = bytearray(path.read_bytes())
+    content[60:120] = b"x" * 60
+    path.write_bytes(content)
+    with pytest.raises(InvalidData, match="damaged"):
+        datasets.load(path, "vector")
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(InvalidData, match="no file can have this name"):
+        datasets.load("x" * 5000, "vector")
 
 
 def test_a_file_that_is_not_there_is_refused():

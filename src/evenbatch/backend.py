@@ -40,11 +40,11 @@ def _loaded() -> str | None:
 
 
 def _configured() -> str | None:
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     try:
+        home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
         settings: Any = json.loads((home / "keras.json").read_text(encoding="utf-8"))
         return str(settings["backend"])
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError):
         return None  # no settings, or unreadable ones: Keras too goes on with its default
 
 

@@ -7,6 +7,7 @@ by one fixed permutation, the same in every study. The test part is never used t
 
 import contextlib
 import hashlib
+import os
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -76,11 +77,18 @@ def read(source: str | Path) -> tuple[str, dict[str, Array]]:
     if str(source) in NAMES:
         return str(source), _digits() if str(source) == "digits" else _downloaded(str(source))
     path = Path(source)
-    if path.exists():
-        return path.stem, _from_file(path)
+    if _exists(path):
+        return "".join(c if c.isprintable() else "?" for c in path.stem), _from_file(path)
     if path.suffix == ".npz" or len(path.parts) > 1:
         raise InvalidData(f"--data: there is no file {str(source)!r}; name an .npz file or one of {', '.join(NAMES)}")
     raise InvalidArgument(f"{unknown('data set', str(source), NAMES)}; or name an .npz file")
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:  # a name that no file system takes
+        raise InvalidData(f"--data: no file can have this name ({error.strerror}): {str(path)[:80]}") from error
 
 
 def _digits() -> dict[str, Array]:
@@ -111,6 +119,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _from_file(path: Path) -> dict[str, Array]:
+    if path.is_file() and not os.access(path, os.R_OK):
+        raise InvalidData(f"--data {path} may not be read by you; change its permissions")
     if not path.is_file() or not zipfile.is_zipfile(path):
         raise InvalidData(
             f"--data {path} is no .npz file; save the arrays with numpy.savez(path, x_train=…, y_train=…)"
@@ -132,16 +142,19 @@ def _from_file(path: Path) -> dict[str, Array]:
 
 def _member(path: Path, file: Mapping[str, Array], key: str) -> Array:
     try:
-        return file[key]
-    except ValueError as error:
+        array = file[key]
+    except Exception as error:  # a damaged archive meets zlib, zipfile, numpy's header and the memory in turn
+        if "Object arrays cannot be loaded" in str(error):
+            raise InvalidData(
+                f"--data {path}: {key} is an array of Python objects, which is never unpickled; "
+                "save it as a plain numeric array"
+            ) from error
         raise InvalidData(
-            f"--data {path}: {key} is an array of Python objects, which is never unpickled; "
-            "save it as a plain numeric array"
+            f"--data {path}: {key} cannot be read, the file is damaged ({_first_line(error)}); save it again"
         ) from error
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
-        raise InvalidData(
-            f"--data {path}: {key} cannot be read, the file is damaged ({error}); save it again"
-        ) from error
+    if not isinstance(array, np.ndarray):
+        raise InvalidData(f"--data {path}: {key} is no array; save it with numpy.savez(path, {key}=…)")
+    return array
 
 
 def prepare(name: str, arrays: Mapping[str, Array], inputs: Inputs) -> Dataset:
@@ -202,9 +215,11 @@ def _check_finite(key: str, x: Array) -> None:
 def _encode(raw: Mapping[str, Array]) -> tuple[tuple[str, ...], dict[str, Array]]:
     """Labels as 0 … classes - 1, in the order of the sorted values of the training labels."""
     for part, y in raw.items():
-        if y.dtype.kind not in "biuSU" and not (y.dtype.kind == "f" and bool((y == np.floor(y)).all())):
+        if y.dtype.kind not in "biufSU":
+            raise InvalidData(f"y_{part} must hold class labels (integers or text), received dtype {y.dtype}")
+        if y.dtype.kind == "f" and not (np.isfinite(y).all() and (y == np.floor(y)).all()):
             raise InvalidData(
-                f"y_{part} must hold class labels (integers or text), received dtype {y.dtype} with fractions"
+                f"y_{part} must hold class labels (integers or text), received numbers that are no integers"
             )
     values = np.unique(raw["train"])
     if len(values) < 2:

@@ -70,12 +70,14 @@ def test_regularized_has_dropout_and_l2_where_asked_for():
     ("name", "options", "sentence"),
     [
         ("mlp", {"placement": "between"}, "unknown placement 'between', allowed: before, after"),
-        ("mlp", {"units": 0}, "units must be at least 1, received 0"),
-        ("mlp", {"depth": 0}, "depth must be at least 1"),
-        ("cnn", {"filters": 0}, "filters must be at least 1"),
-        ("regularized", {"dropout": 1.0}, r"dropout must be in \[0, 1\), received 1.0"),
-        ("regularized", {"l2": -1.0}, "l2 must be at least 0"),
-        ("resnet20", {"l2": float("nan")}, "l2 must be at least 0"),
+        ("mlp", {"units": 0}, "units must be an integer of at least 1, received 0"),
+        ("mlp", {"units": True}, "units must be an integer of at least 1, received True"),
+        ("mlp", {"units": "abc"}, "units must be an integer of at least 1, received 'abc'"),
+        ("mlp", {"depth": 0}, "depth must be an integer"),
+        ("cnn", {"filters": 0}, "filters must be an integer"),
+        ("regularized", {"dropout": 1.0}, r"dropout must be a number in \[0, 1\), received 1.0"),
+        ("regularized", {"l2": -1.0}, "l2 must be a finite number of at least 0"),
+        ("resnet20", {"l2": float("nan")}, "l2 must be a finite number of at least 0"),
     ],
 )
 def test_an_option_outside_what_is_allowed_is_refused(name, options, sentence):
@@ -104,3 +106,9 @@ def test_an_unknown_option_suggests_the_nearest():
 def test_images_that_are_too_small_are_refused():
     with pytest.raises(InvalidArgument, match="at least 4×4, received 3×8"):
         recipes.get("cnn").check_shape((3, 8, 1))
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cnn", (64,)), ("mlp", (8, 8, 1))])
+def test_examples_of_another_shape_are_refused(name, shape):
+    with pytest.raises(InvalidArgument, match="needs examples of shape"):
+        recipes.get(name).check_shape(shape)

@@ -45,6 +45,7 @@ def specification(arms: list[str], pairs: list[tuple[str, str]], seeds: int, epo
             "test": 0,
             "input_shape": [64],
             "classes": 10,
+            "majority": 1 / 10,
         },
         "epochs": epochs,
         "batch_size": 10,

@@ -10,7 +10,7 @@ def said(study):
 def test_a_difference_is_said_with_its_size_its_interval_its_seeds_and_its_p(read):
     (text,) = said(read())
     assert text.startswith("With batch normalization the net ends at 93.")
-    assert "% validation accuracy, without at 48." in text
+    assert "% validation accuracy on average, without at 48." in text
     assert "44.2 points more." in text
     assert "95 % interval" in text
     assert "6 of 6 seeds are in favour" in text

@@ -60,13 +60,16 @@ def test_every_arm_is_compared_with_the_last_unless_told_otherwise(plan_of):
         ({"learning_rate": float("nan")}, "learning_rate must be a positive, finite number"),
         ({"threads": 0}, "threads must be an integer of at least 1"),
         ({"arms": {}}, "arms must name at least one arm"),
-        ({"arms": {"a/b": True}}, "the name of an arm must be 1 to 80 characters without slashes"),
+        ({"arms": {"a/b": True}}, "the name of an arm must be 1 to 100 bytes of printable text without slashes"),
+        ({"arms": {"a\x1b[31m": True}}, "printable text"),
+        ({"arms": {"\U0001f600" * 30: True}}, "1 to 100 bytes"),
+        ({"options": {"units": {1, 2}}}, "options must be values that JSON has"),
         ({"arms": {"..": True}}, "without a dot in front"),
         ({"arms": {"a": 3}}, "normalize must be True, False or a function"),
         ({"arms": {"a": eb.Arm(initial_scale=-1)}}, "initial_scale must be a positive"),
         ({"arms": {"a": True}, "pairs": [("a", "b")]}, "pairs must name two of the arms a, received 'b'"),
         ({"options": {"unit": 5}}, "did you mean 'units'"),
-        ({"options": {"units": "many"}}, "cannot be built with"),
+        ({"options": {"units": "many"}}, "units must be an integer of at least 1, received 'many'"),
     ],
 )
 def test_a_bad_argument_is_refused_before_anything_is_written(plan_of, settings, sentence):

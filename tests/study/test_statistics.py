@@ -86,7 +86,7 @@ def test_times_that_were_not_reached_stay_in_the_median():
 
 
 def test_two_that_did_not_arrive_are_equal():
-    assert statistics.faster([1.0, math.inf, 3.0], [2.0, math.inf, 3.0]) == {"earlier": 1, "equal": 2, "later": 0}
+    assert statistics.faster([(1.0, 2.0), (math.inf, math.inf), (3.0, 3.0)]) == {"earlier": 1, "equal": 2, "later": 0}
 
 
 def test_a_loss_that_only_falls_has_variation_but_no_rises():

@@ -50,15 +50,26 @@ def test_a_directory_with_other_files_is_never_taken(plan_of, tmp_path, force):
     assert (folder / "data" / "precious.csv").exists()
 
 
-@pytest.mark.parametrize("content", ["{", '{"format": 99}', "[]", '{"format": 1, "specification": {"recipe": 3}}'])
-def test_a_damaged_study_is_one_sentence(plan_of, tmp_path, content):
+def test_a_damaged_specification_is_one_sentence_and_force_replaces_it(plan_of, tmp_path):
     folder = tmp_path / "s"
     claim(folder, plan_of())
-    (folder / "study.json").write_text(content)
+    (folder / "study.json").write_text('{"format": 1, "specification": {"recipe": 3}}')
     with pytest.raises(StorageError, match=r"cannot read .*study.json"):
         claim(folder, plan_of())
     claim(folder, plan_of(), force=True)
     assert store.read_specification(folder) == plan_of().spec
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("content", ["{", '{"format": 99}', "[]", '{"optuna": 1}', '{"format": 1}'])
+def test_a_file_of_that_name_that_is_not_ours_is_never_replaced(plan_of, tmp_path, content, force):
+    (tmp_path / "study.json").write_text(content)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.csv").write_text("1")
+    with pytest.raises(StorageError, match=r"cannot read .*study.json"):
+        claim(tmp_path, plan_of(), force=force)
+    assert (tmp_path / "study.json").read_text() == content
+    assert (tmp_path / "data" / "mine.csv").exists()
 
 
 def test_a_failed_trial_is_tried_again_and_a_diverged_one_is_not(tmp_path):

@@ -16,6 +16,7 @@ def write_trial(folder, arm, seed, accuracies, losses=None, outcome="finished", 
         {"epoch": i + 1, "accuracy": a, "loss": x, "val_accuracy": a, "val_loss": x, "seconds": 0.1}
         for i, (a, x) in enumerate(zip(accuracies, losses, strict=True))
     ]
+    (where / "history.csv").unlink(missing_ok=True)
     if rows:
         files.write_csv(where / "history.csv", rows)
     record = {
@@ -72,8 +73,8 @@ def test_differences_are_paired_by_seed_and_leave_a_diverged_pair_out(study):
 
 def test_thresholds_lie_between_chance_and_the_best_arm(study):
     summary = summarize(study)
-    assert summary["chance"] == pytest.approx(1 / 3)
-    assert summary["thresholds"] == [0.63, 0.81, 0.9]  # 50, 80 and 95 % of the way from 1/3 to 0.93
+    assert summary["chance"] == pytest.approx(7 / 18)  # 7 of the 18 validation examples are of one class
+    assert summary["thresholds"] == [0.65, 0.82, 0.9]  # 50, 80 and 95 % of the way from 7/18 to 0.93
 
 
 def test_an_epoch_that_was_not_reached_is_censored(study):
@@ -101,11 +102,24 @@ def test_the_ratio_of_step_times_is_paired(study):
 
 def test_a_failed_trial_stays_in_the_table(study):
     write_trial(study, "with", 1, [], outcome="failed")
-    (store.trial_folder(study, "with", 1) / "history.csv").unlink()
     summary = summarize(study)
     row = next(row for row in summary["trials"] if (row["arm"], row["seed"]) == ("with", 1))
     assert (row["outcome"], row["error"], row["final_accuracy"]) == ("failed", "it broke", None)
     assert summary["arms"]["with"]["failed"] == 1
+
+
+def test_a_failed_trial_is_no_evidence_against_its_arm(study):
+    write_trial(study, "with", 1, [], outcome="failed")
+    summary = summarize(study)
+    low = summary["arms"]["with"]["epochs_to"][0]
+    assert (low["n"], low["reached"]) == (2, 2)
+    assert summary["pairs"][0]["epochs_to"][0] == {"threshold": 0.65, "earlier": 2, "equal": 0, "later": 0}
+
+
+def test_the_means_of_a_pair_are_over_its_pairs_alone(study):
+    found = summarize(study)["pairs"][0]["final_accuracy"]
+    assert (found["arm_mean"], found["baseline_mean"]) == pytest.approx((0.925, 0.625))
+    assert found["mean"] == pytest.approx(found["arm_mean"] - found["baseline_mean"])
 
 
 def test_what_dropout_does_to_the_variance_is_the_median_over_seeds(study):

@@ -89,6 +89,8 @@ def test_a_loss_that_is_no_number_ends_the_trial_as_diverged(plan_of, tmp_path):
     assert record.epochs < 5
     assert record.test is None
     assert None in rows_of(tmp_path)[-1]
+    last = files.read_csv(tmp_path / "history.csv")[-1]
+    assert (last["accuracy"], last["val_accuracy"]) == (None, None)  # Keras says the share of class 0
     assert "NaN" not in (tmp_path / "trial.json").read_text()
 
 
@@ -97,6 +99,49 @@ def test_a_seed_fixes_the_trial(plan_of, tmp_path):
         run(plan_of("regularized", seeds=[seed]), tmp_path / name)
     assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
     assert rows_of(tmp_path / "a") != rows_of(tmp_path / "c")
+
+
+def unbuilt(input_shape, classes, normalize):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(8, name="hidden")]
+    if normalize:
+        layers.append(eb.BatchNormalization(name="norm"))
+    return keras.Sequential(
+        [*layers, keras.layers.Dropout(0.5), keras.layers.Dense(classes, "softmax", name="classes")]
+    )
+
+
+def test_a_model_that_is_built_at_its_first_call_shares_weights_and_resumes(plan_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SHARE", np.inf)
+    plan = plan_of(unbuilt, epochs=3)
+    record = run(plan, tmp_path / "unbroken")
+    other = trial.run(plan, plan.spec.arms[1], 0, tmp_path / "other")
+    shared = {path for path, digest in record.initial_weights.items() if other.initial_weights.get(path) == digest}
+    assert len([path for path in shared if path.endswith("kernel")]) == 2
+    killed_after(plan, tmp_path / "broken", 1)
+    run(plan, tmp_path / "broken")
+    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "unbroken")
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, classes=3, **kwargs):
+        super().__init__(**kwargs)
+        self.classes = classes
+        self.parts = [keras.layers.Flatten(), eb.BatchNormalization(), keras.layers.Dropout(0.5)]
+        self.last = keras.layers.Dense(classes, activation="softmax")
+
+    def call(self, x, training=None):
+        x = self.parts[1](self.parts[0](x), training=training)
+        return self.last(self.parts[2](x, training=training))
+
+    def get_config(self):
+        return {"classes": self.classes}
+
+
+def test_a_probe_that_finds_no_place_to_look_at_fails_no_trial(plan_of, tmp_path):
+    record = run(plan_of(lambda input_shape, classes, normalize: Subclassed(classes)), tmp_path)
+    assert record.outcome == "finished"
+    assert not (tmp_path / "probes.csv").exists()
 
 
 def test_a_damaged_checkpoint_is_named(plan_of, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 done but some trials failed, 2 bad input or a file that co
 user.
 """
 
+import io
 import sys
 
 from evenbatch.errors import EvenbatchError, MissingExtra
@@ -17,6 +18,9 @@ def main() -> None:
 def _run() -> int:
     from evenbatch.cli.quiet import backend_notices_aside
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without × still gets its table
     with backend_notices_aside():
         try:
             _app()

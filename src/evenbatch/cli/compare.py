@@ -78,8 +78,10 @@ def _arms(initial_scales: Sequence[float]) -> "tuple[dict[str, Arm], list[tuple[
 
     if not initial_scales:
         return dict(DEFAULT_ARMS), None
-    if len(set(initial_scales)) < len(initial_scales):
-        raise InvalidArgument(f"--initial-scale must be given once for each value, received {list(initial_scales)}")
+    if len({f"{scale:g}" for scale in initial_scales}) < len(initial_scales):
+        raise InvalidArgument(
+            f"--initial-scale must be given once for each value, to six digits, received {list(initial_scales)}"
+        )
     arms, pairs = {}, []
     for scale in initial_scales:
         names = [f"{name}, weights ×{scale:g}" for name in DEFAULT_ARMS]

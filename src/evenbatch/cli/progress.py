@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from evenbatch.report.sentences import count
 from evenbatch.study import store
 from evenbatch.study.progress import epochs_done
 from evenbatch.study.spec import Plan
@@ -63,14 +64,15 @@ class StudyProgress:
     def begin(self, plan: Plan, folder: Path, done: int) -> None:
         """Shows what will be done and starts watching."""
         self._plan, self._folder, self._done = plan, folder, done
-        trials, epochs = len(plan.spec.trials()), plan.spec.epochs
+        spec = plan.spec
+        trials, epochs = len(spec.trials()), spec.epochs
         state = (
             "complete already" if done == trials else f"{done} of {trials} trials complete already" if done else "new"
         )
         self._console.print(
             escape(
-                f"{plan.spec.recipe} on {plan.spec.data.name}, {plan.spec.backend}: {len(plan.spec.arms)} arms × "
-                f"{len(plan.spec.seeds)} seeds, {epochs} epochs each; {state}. Results in {folder}"
+                f"{spec.recipe} on {spec.data.name}, {spec.backend}: {count(len(spec.arms), 'arm')} × "
+                f"{count(len(spec.seeds), 'seed')}, {count(epochs, 'epoch')} each; {state}. Results in {folder}"
             ),
             soft_wrap=True,
         )
@@ -92,10 +94,10 @@ class StudyProgress:
         score = history[-1].get("val_accuracy") if history else None
         reached = f", {score:.1%} validation accuracy" if score is not None and record["outcome"] == "finished" else ""
         error = f": {record['error']}" if record["error"] else ""
-        count = f"[{self._done}/{len(self._plan.spec.trials())}]"
+        number = f"[{self._done}/{len(self._plan.spec.trials())}]"
         left = self._left(self._epochs())
         self._bar.console.print(
-            escape(f"  {count} {record['arm']}, seed {record['seed']}: {record['outcome']}{took}{reached}{error}")
+            escape(f"  {number} {record['arm']}, seed {record['seed']}: {record['outcome']}{took}{reached}{error}")
             + (f"; {left}" if left and not self._console.is_terminal else ""),
             soft_wrap=True,
         )

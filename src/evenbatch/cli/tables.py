@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evenbatch.report import headline, reading
+from evenbatch.report.sentences import count
 from evenbatch.study import store
 
 
@@ -17,10 +18,8 @@ def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     console = Console(highlight=False)
     study = reading.read(folder)
     spec = store.read_specification(folder)
-    table = Table(
-        title=escape(f"{spec.recipe} on {spec.data.name}: median over {len(spec.seeds)} seeds, {spec.epochs} epochs"),
-        title_justify="left",
-    )
+    size = f"{count(len(spec.seeds), 'seed')}, {count(spec.epochs, 'epoch')}"
+    table = Table(title=escape(f"{spec.recipe} on {spec.data.name}: median over {size}"), title_justify="left")
     columns = _columns(summary)
     for heading in columns:
         table.add_column(heading, justify="left" if heading == "arm" else "right")
@@ -62,6 +61,8 @@ def _share(value: float | None) -> str:
 
 
 def _reached(times: dict[str, Any]) -> str:
+    if not times["n"]:
+        return "–"
     missed = times["n"] - times["reached"]
     if times["median"] is None:
         return f"not in {missed} of {times['n']}"
@@ -94,7 +95,7 @@ def print_trial(folder: Path, record: dict[str, Any]) -> None:
     )
     tested = f", {test['accuracy']:.2%} test accuracy" if test else ""
     lines = [
-        f"{record['outcome']} after {record['epochs']} epochs: {score}{tested}.",
+        f"{record['outcome']} after {count(record['epochs'], 'epoch')}: {score}{tested}.",
         f"Model: {folder / 'model.keras'} (load it after import evenbatch)",
         f"Learning curve: {folder / 'learning-curve.png'}",
     ]

@@ -28,6 +28,7 @@ def train(
     batch_size: BatchSize = None,
     learning_rate: LearningRate = None,
     option: RecipeOptions = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads. Default: as many as cores.")] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard logs to DIR/tensorboard.")
     ] = False,
@@ -43,7 +44,7 @@ def train(
     from evenbatch.study import Arm, single, worker
     from evenbatch.study.design import design
 
-    threads = os.cpu_count() or 1
+    threads = threads if threads is not None else os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
         plan = design(
             recipe,

@@ -16,8 +16,9 @@ import numpy as np
 def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
     """For each batch normalization of a trained model: variance of its inputs in inference, over that in training.
 
-    Runs the model in training mode on a throw-away copy of its state: call it when nothing of the model is needed any
-    more, since the moving statistics move.
+    The model is run in training mode, which moves its moving statistics: call it when nothing of the model is needed
+    any more. A model that is neither Functional nor Sequential, and layers that are used more than once, have no one
+    place to look at; they are left out.
 
     Args:
         model: A built Functional or Sequential model.
@@ -27,7 +28,7 @@ def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
         A row for each layer: its name, the dropout rates before it, and medians over channels of the inference variance
         divided by the training variance of the same inputs and weights, and divided by the layer's moving variance.
     """
-    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = [layer for layer in model.layers if _can_be_probed(layer)] if getattr(model, "inputs", None) else []
     if not layers or not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers):
         return []
     moving = {layer.name: keras.ops.convert_to_numpy(layer.moving_variance) for layer in layers}
@@ -44,6 +45,10 @@ def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
         }
         for i, layer in enumerate(layers)
     ]
+
+
+def _can_be_probed(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization) and len(layer._inbound_nodes) == 1
 
 
 def _run(model: Any, x: Any, training: bool) -> list[Any]:

@@ -47,7 +47,10 @@ class Recipe:
         return self.build(*args, **options)
 
     def check_shape(self, input_shape: tuple[int, ...]) -> None:
-        """Refuses images that are too small for the network."""
+        """Refuses examples of another shape than the network is fed, and images that are too small for it."""
+        if len(input_shape) != (3 if self.inputs == "image" else 1):
+            wanted = "(height, width, channels)" if self.inputs == "image" else "(features,)"
+            raise InvalidArgument(f"the recipe {self.name!r} needs examples of shape {wanted}, received {input_shape}")
         if self.inputs == "image" and min(input_shape[:2]) < self.smallest:
             raise InvalidArgument(
                 f"the recipe {self.name!r} needs images of at least {self.smallest}×{self.smallest}, received "

@@ -2,7 +2,7 @@
 
 import keras
 
-from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
+from evenbatch.recipes.parts import Normalization, Normalize, require_count
 
 
 def cnn(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True, *, filters: int = 32) -> keras.Model:
@@ -14,7 +14,7 @@ def cnn(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True,
         normalize: True, False or a function that returns a new layer.
         filters: Number of filters of the convolution.
     """
-    require_at_least("filters", filters, 1)
+    require_count("filters", filters)
     norm = Normalization(normalize)
     inputs = keras.Input(input_shape)
     x = norm(keras.layers.Conv2D(filters, 3, use_bias=not norm, name="conv")(inputs))

@@ -3,7 +3,7 @@
 import keras
 
 from evenbatch.errors import unknown
-from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
+from evenbatch.recipes.parts import Normalization, Normalize, require_count
 
 
 def mlp(
@@ -25,8 +25,8 @@ def mlp(
         depth: Number of hidden layers.
         placement: "before" or "after" the activation.
     """
-    require_at_least("units", units, 1)
-    require_at_least("depth", depth, 1)
+    require_count("units", units)
+    require_count("depth", depth)
     if placement not in ("before", "after"):
         raise unknown("placement", placement, ["before", "after"])
     norm = Normalization(normalize)

@@ -37,11 +37,21 @@ class Normalization:
 
 def require_rate(name: str, rate: float) -> None:
     """Refuses a dropout rate outside [0, 1)."""
-    if not 0 <= rate < 1:
-        raise InvalidArgument(f"{name} must be in [0, 1), received {rate!r}")
+    if not _is_number(rate) or not 0 <= rate < 1:
+        raise InvalidArgument(f"{name} must be a number in [0, 1), received {rate!r}")
 
 
-def require_at_least(name: str, value: float, least: float) -> None:
-    """Refuses a number that is below the least."""
-    if not value >= least:
-        raise InvalidArgument(f"{name} must be at least {least:g}, received {value!r}")
+def require_count(name: str, value: int) -> None:
+    """Refuses what is no integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
+
+
+def require_not_negative(name: str, value: float) -> None:
+    """Refuses what is no number of at least 0."""
+    if not _is_number(value) or not 0 <= value < float("inf"):
+        raise InvalidArgument(f"{name} must be a finite number of at least 0, received {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

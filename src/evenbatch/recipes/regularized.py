@@ -2,7 +2,7 @@
 
 import keras
 
-from evenbatch.recipes.parts import Normalization, Normalize, require_at_least, require_rate
+from evenbatch.recipes.parts import Normalization, Normalize, require_count, require_not_negative, require_rate
 
 
 def regularized(
@@ -29,9 +29,9 @@ def regularized(
         l2: Factor of the L2 penalty on the kernels of the hidden layers; 0 for none. Where normalization follows, the
             penalty rescales weights that the layer rescales back: it acts on the effective learning rate.
     """
-    require_at_least("units", units, 1)
+    require_count("units", units)
     require_rate("dropout", dropout)
-    require_at_least("l2", l2, 0)
+    require_not_negative("l2", l2)
     norm = Normalization(normalize)
     penalty = keras.regularizers.L2(l2) if l2 > 0 else None
     x = inputs = keras.Input(input_shape)

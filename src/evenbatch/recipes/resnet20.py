@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from evenbatch.recipes.parts import Normalization, Normalize, require_at_least
+from evenbatch.recipes.parts import Normalization, Normalize, require_not_negative
 
 
 def resnet20(
@@ -21,7 +21,7 @@ def resnet20(
         normalize: True, False or a function that returns a new layer.
         l2: Factor of the L2 penalty on the kernels; 1e-4 as in the paper, 0 for none.
     """
-    require_at_least("l2", l2, 0)
+    require_not_negative("l2", l2)
     net = _Net(Normalization(normalize), keras.regularizers.L2(l2) if l2 > 0 else None)
     inputs = keras.Input(input_shape)
     x = net.relu(net.convolution(inputs, 16, 3, 1, "stem"), "stem")

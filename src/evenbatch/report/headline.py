@@ -60,13 +60,12 @@ def _answer(study: StudyFiles, pair: Row) -> Answer:
     if not found["n"]:
         return _nothing_to_compare(pair, lost)
     arm, baseline = _names(study, pair)
-    ends = {name: of["final_accuracy"]["mean"] for name, of in study.summary["arms"].items()}
     certainty = [_certainty(found)]
     if lost:
         certainty.append(f"{listing(lost)}; the difference speaks for the other seeds alone.")
     return Answer(
-        f"{arm} ends at {percent(ends[pair['arm']])} validation accuracy, "
-        f"{baseline} at {percent(ends[pair['baseline']])}: {_difference(found)}.",
+        f"{arm} ends at {percent(found['arm_mean'])} validation accuracy{_on_average(found)}, "
+        f"{baseline} at {percent(found['baseline_mean'])}: {_difference(found)}.",
         " ".join(certainty),
     )
 
@@ -81,6 +80,10 @@ def _names(study: StudyFiles, pair: Row) -> tuple[str, str]:
     if (pair["arm"], pair["baseline"]) == ("with", "without"):
         return "With batch normalization the net", "without"
     return f"With batch normalization ({names[0]}) the net", f"without ({names[1]})"
+
+
+def _on_average(found: Row) -> str:
+    return " on average" if found["n"] > 1 else ""
 
 
 def _difference(found: Row) -> str:

@@ -37,7 +37,8 @@ def number(value: Number) -> str:
         return "0"
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "−") if abs(value) < 1e7 else f"{value:.2e}".replace("-", "−")
-    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+    rounded = float(f"{value:.3g}")  # 999.9 is 1,000
+    return number(rounded) if abs(rounded) >= 1000 else f"{value:#.3g}".rstrip(".").replace("-", "−")
 
 
 def signed_number(value: Number) -> str:

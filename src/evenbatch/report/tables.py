@@ -140,6 +140,8 @@ def _reaching(index: int, threshold: float, arms: dict[str, Row]) -> list[str]:
 
 
 def _epochs_to(found: Row) -> str:
+    if not found["n"]:
+        return "–"
     missed = found["n"] - found["reached"]
     if not missed:
         return sentences.epochs(found["median"])

@@ -1,13 +1,18 @@
 """From what a user asks for to a checked `Plan`: every bad argument ends here, before anything is written."""
 
+import functools
+import json
 import math
-import re
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evenbatch import backend, datasets, recipes
 from evenbatch.errors import InvalidArgument, InvalidData
+from evenbatch.study import fingerprint, network
 from evenbatch.study.spec import (
     Arm,
     ArmSpec,
@@ -15,12 +20,10 @@ from evenbatch.study.spec import (
     Pair,
     Plan,
     Specification,
-    describe_function,
     describe_normalize,
 )
 
 DEFAULT_ARMS: Mapping[str, Arm] = {"with": Arm(True), "without": Arm(False)}
-_NAME = re.compile(r"[^/\\\0]{1,80}")
 
 
 def design(
@@ -40,7 +43,7 @@ def design(
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
     name = backend.chosen()  # before anything loads Keras
     known = _recipe(recipe, inputs)
-    given = dict(options or {})
+    given = _options(options)
     rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
     epochs = _at_least_one("epochs", known.epochs if epochs is None else epochs)
     batch_size = _at_least_one("batch_size", known.batch_size if batch_size is None else batch_size)
@@ -52,8 +55,11 @@ def design(
             f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
         )
     build = _build(recipe, known, dataset, given)
+    for arm_name, arm in treatments.items():
+        if not isinstance(recipe, str) or callable(arm.normalize):
+            network.check(functools.partial(build, **given), arm_name, arm.normalize, dataset)
     spec = Specification(
-        recipe=recipe if isinstance(recipe, str) else describe_function(recipe),
+        recipe=recipe if isinstance(recipe, str) else fingerprint.describe(recipe),
         options=given,
         arms=tuple(
             ArmSpec(
@@ -75,6 +81,15 @@ def design(
         backend=name,
     )
     return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
+
+
+def _options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+    options = dict(given or {})
+    try:
+        json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"options must be values that JSON has, received {options!r} ({error})") from error
+    return options
 
 
 def _recipe(recipe: str | Callable[..., Any], inputs: datasets.Inputs) -> recipes.Recipe:
@@ -111,13 +126,18 @@ def _arms(given: Mapping[str, Arm | bool | Callable[[], Any]]) -> dict[str, Arm]
         raise InvalidArgument("arms must name at least one arm, received none")
     arms = {}
     for name, arm in given.items():
-        if not isinstance(name, str) or not _NAME.fullmatch(name) or name.startswith("."):
+        if not isinstance(name, str) or not _is_name(name):
             raise InvalidArgument(
-                "the name of an arm must be 1 to 80 characters without slashes and without a dot in front, "
-                f"received {name!r}"
+                "the name of an arm must be 1 to 100 bytes of printable text without slashes and without a dot in "
+                f"front, received {name!r}"
             )
         arms[name] = arm if isinstance(arm, Arm) else Arm(arm)
     return arms
+
+
+def _is_name(name: str) -> bool:
+    """Whether it can stand in the name of a folder and in a picture."""
+    return name.isprintable() and not {"/", "\\"} & set(name) and name[:1] != "." and 1 <= len(name.encode()) <= 100
 
 
 def _pairs(given: Iterable[tuple[str, str]] | None, names: list[str]) -> tuple[Pair, ...]:
@@ -138,8 +158,11 @@ def _seeds(given: int | Iterable[int]) -> tuple[int, ...]:
         if given < 1:
             raise InvalidArgument(f"seeds must be at least 1, received {given}; 6 or more make a difference testable")
         return tuple(range(given))
-    seeds = tuple(given) if isinstance(given, Iterable) else ()
-    if not seeds or any(not isinstance(seed, int) or not 0 <= seed < 2**31 for seed in seeds):
+    try:
+        seeds = tuple(operator.index(seed) for seed in given) if isinstance(given, Iterable) else ()
+    except TypeError:
+        seeds = ()
+    if not seeds or any(not 0 <= seed < 2**31 for seed in seeds):
         raise InvalidArgument(f"seeds must be a number of seeds or distinct integers in [0, 2^31), received {given!r}")
     if len(set(seeds)) < len(seeds):
         raise InvalidArgument(f"seeds must be distinct, received {given!r}")
@@ -155,6 +178,7 @@ def _data(dataset: datasets.Dataset) -> DataSpec:
         test=len(dataset.test) if dataset.test else 0,
         input_shape=dataset.input_shape,
         classes=dataset.classes,
+        majority=float(np.bincount(dataset.val.y).max() / len(dataset.val)),
     )
 
 

@@ -1,12 +1,15 @@
 """Runs the trials of a plan in worker processes until all are complete."""
 
 import os
+import pickle
+import shlex
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Protocol
 
+from evenbatch import files
 from evenbatch.errors import InvalidArgument, StudyFailed
 from evenbatch.study import locks, store, worker
 from evenbatch.study.locks import only_writer
@@ -51,12 +54,14 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
         raise InvalidArgument(f"jobs must be an integer of at least 1, received {jobs!r}")
     with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, record, force=force)
+        store.clear_scratch(folder)
         todo = [(arm, seed) for arm, seed in plan.spec.trials() if not store.is_complete(folder, arm.name, seed)]
         watcher.begin(plan, folder, len(plan.spec.trials()) - len(todo))
         try:
             _run_all(plan, folder, todo, jobs or _default_jobs(plan, len(todo)), watcher)
         finally:
             watcher.end()
+            store.clear_scratch(folder)
         _require_one_success(folder, plan)
     return bool(todo)
 
@@ -72,12 +77,23 @@ def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: in
     # At least two processes with `jobs` trials under way: with one, joblib would run trials in this process, whose
     # backend may be loaded already, with another number of threads.
     pool = joblib.Parallel(
-        n_jobs=max(jobs, 2), pre_dispatch=jobs, batch_size=1, return_as="generator_unordered", max_nbytes="1M"
+        n_jobs=max(jobs, 2),
+        pre_dispatch=jobs,
+        batch_size=1,
+        return_as="generator_unordered",
+        max_nbytes="1M",
+        temp_folder=store.scratch(folder),
     )
     with worker.environment(plan.spec.threads, plan.spec.backend):
         try:
             for record in pool(calls):
                 watcher.trial(record)
+        except pickle.PicklingError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise InvalidArgument(
+                    f"the arms and the recipe must be functions that can be sent to another process ({error.__cause__})"
+                ) from error
+            raise files.storage_error(store.scratch(folder), error.__cause__) from error
         except TerminatedWorkerError as error:
             raise StudyFailed(
                 "a worker process was killed, most likely for want of memory; choose fewer --jobs or a smaller batch "
@@ -99,10 +115,16 @@ def _require_one_success(folder: Path, plan: Plan) -> None:
 def provenance() -> dict[str, Any]:
     """Where a study came from: its command line, the commit of the working directory, and when it began."""
     return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([_program(), shlex.join(sys.argv[1:])]).strip(),
         "git": _commit(),
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _program() -> str:
+    """The command itself, or the script that called `eb.compare`."""
+    name = Path(sys.argv[0])
+    return "evenbatch" if name.stem == "evenbatch" or name.parent.name == "evenbatch" else f"python {name.name}".strip()
 
 
 def _commit() -> str | None:

@@ -4,8 +4,6 @@ A `Specification` holds all that its numbers depend on and is what two runs of o
 the specification together with what a file cannot hold: the arrays and the functions that build the networks.
 """
 
-import hashlib
-import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from evenbatch.datasets import Dataset
 from evenbatch.errors import InvalidArgument
 from evenbatch.recipes import Optimizer
+from evenbatch.study import fingerprint
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class ArmSpec(_Frozen):
 
 
 class DataSpec(_Frozen):
-    """Which data: its name, a digest of the prepared arrays, and their sizes."""
+    """Which data: its name, a digest of the prepared arrays, sizes, and the share of the largest class in `val`."""
 
     name: str
     sha256: str
@@ -56,6 +55,7 @@ class DataSpec(_Frozen):
     test: int
     input_shape: tuple[int, ...]
     classes: int
+    majority: float
 
 
 class Pair(_Frozen):
@@ -127,17 +127,7 @@ def describe_normalize(normalize: object) -> str:
     if isinstance(normalize, bool):
         return "batch" if normalize else "none"
     if callable(normalize):
-        return describe_function(normalize)
+        return fingerprint.describe(normalize)
     raise InvalidArgument(
         f"normalize must be True, False or a function that returns a new layer, received {normalize!r}"
     )
-
-
-def describe_function(function: Callable[..., Any]) -> str:
-    """A function's name and a digest of its source, so that a changed function is another study."""
-    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', type(function).__qualname__)}"
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        return name
-    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:12]}"

@@ -15,6 +15,7 @@ from scipy import stats
 
 LEVEL = 0.95
 MOST_EXACT = 20  # seeds up to which every sign pattern is counted: 2^20, about a million
+RANDOM_PATTERNS = 100_000
 Interval = tuple[float, float] | None
 
 
@@ -59,10 +60,15 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
         for value in values:
             sums = np.concatenate([sums + value, sums - value])
     else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(100_000, n))
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], size=(RANDOM_PATTERNS, n))
         sums = np.append(signs @ values, values.sum())
     observed = abs(values.sum())
-    return float(np.mean(np.abs(sums) >= observed - 1e-12 * max(1.0, observed)))
+    rounding = 1e-9 * np.abs(values).sum()  # sums of the same numbers in another order differ by less
+    return float(np.mean(np.abs(sums) >= observed - rounding))
+
+
+def _smallest_p(n: int) -> float:
+    return 2 / 2**n if n <= MOST_EXACT else 1 / (RANDOM_PATTERNS + 1)
 
 
 def wilson_interval(count: int, n: int) -> Interval:
@@ -90,7 +96,7 @@ def distribution(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def paired(arm: Sequence[float | None], baseline: Sequence[float | None]) -> dict[str, Any]:
-    """The differences `arm - baseline`, seed by seed, over the seeds that have both."""
+    """The differences `arm - baseline`, seed by seed, over the seeds that have both, and both means over these."""
     differences = [
         None if a is None or b is None or not isfinite(a - b) else a - b for a, b in zip(arm, baseline, strict=True)
     ]
@@ -100,14 +106,21 @@ def paired(arm: Sequence[float | None], baseline: Sequence[float | None]) -> dic
         "n": len(there),
         "mean": mean(there) if there else None,
         "median": median(there) if there else None,
+        "arm_mean": _mean_of_pairs(arm, differences),
+        "baseline_mean": _mean_of_pairs(baseline, differences),
         "t_interval": t_interval(there),
         "bca_interval": bca_interval(there),
         "sign_flip_p": sign_flip_p(there),
-        "smallest_p": 2 / 2 ** len(there) if there else None,
+        "smallest_p": _smallest_p(len(there)) if there else None,
         "above": sum(difference > 0 for difference in there),
         "equal": sum(difference == 0 for difference in there),
         "below": sum(difference < 0 for difference in there),
     }
+
+
+def _mean_of_pairs(values: Sequence[float | None], differences: Sequence[float | None]) -> float | None:
+    paired_values = [value for value, d in zip(values, differences, strict=True) if value is not None and d is not None]
+    return mean(paired_values) if paired_values else None
 
 
 def reaching(times: Sequence[float], budget: int) -> dict[str, Any]:
@@ -126,9 +139,8 @@ def reaching(times: Sequence[float], budget: int) -> dict[str, Any]:
     }
 
 
-def faster(arm: Sequence[float], baseline: Sequence[float]) -> dict[str, int]:
-    """In how many pairs the arm was earlier, equal (both not reached included) or later than the baseline."""
-    pairs = list(zip(arm, baseline, strict=True))
+def faster(pairs: Sequence[tuple[float, float]]) -> dict[str, int]:
+    """In how many pairs the first was earlier, equal (both not reached included) or later than the second."""
     return {
         "earlier": sum(a < b for a, b in pairs),
         "equal": sum(a == b for a, b in pairs),

@@ -3,7 +3,7 @@
 ::
 
     study.json                 the specification, and where the study came from
-    trials/ARM-sSEED/          trial.json  history.csv  probes.csv  model.keras
+    trials/ARM-sSEED/          trial.json  history.csv  probes.csv  model.keras, or traceback.txt where it failed
     summary.json  report.html  figures/  data/
 
 The directory of `evenbatch train` holds `study.json` and, in place of `trials/`, the one trial's own files.
@@ -22,10 +22,11 @@ from evenbatch.study.spec import Specification
 FORMAT = 1
 STUDY = ("trials", "summary.json", "report.html", "figures", "data")
 TRIAL = (
-    *("trial.json", "history.csv", "probes.csv", "model.keras", "checkpoint.npz", "progress.json"),
+    *("trial.json", "history.csv", "probes.csv", "model.keras", "traceback.txt", "checkpoint.npz", "progress.json"),
     *("learning-curve.svg", "learning-curve.png", "tensorboard"),
 )
-OURS = (*STUDY, *TRIAL, "study.json")
+SCRATCH = ".arrays"
+OURS = (*STUDY, *TRIAL, SCRATCH, "study.json")
 
 
 def trial_folder(folder: Path, arm: str, seed: int) -> Path:
@@ -49,6 +50,7 @@ def claim(folder: Path, spec: Specification, record: dict[str, Any], *, force: b
                 "choose an empty or new directory with --out"
             )
     elif force:
+        read_study(folder)  # a file of that name that is not ours is refused here
         clear(folder)
     else:
         differences = read_specification(folder).differences(spec)
@@ -75,6 +77,16 @@ def clear(folder: Path) -> None:
             raise files.storage_error(path, error) from error
 
 
+def scratch(folder: Path) -> Path:
+    """Where arrays lie while worker processes share them: in the study's directory, so that a kill leaks nothing."""
+    return folder / SCRATCH
+
+
+def clear_scratch(folder: Path) -> None:
+    """Removes what a killed run left there, or this one."""
+    shutil.rmtree(scratch(folder), ignore_errors=True)
+
+
 def read_study(folder: Path) -> dict[str, Any]:
     """The content of `study.json`.
 
@@ -82,7 +94,7 @@ def read_study(folder: Path) -> dict[str, Any]:
         StorageError: there is none, or it is no study of this format.
     """
     content: dict[str, Any] = files.read_json(folder / "study.json")
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "specification" not in content:
         raise StorageError(
             f"cannot read {folder / 'study.json'}: it is no study of format {FORMAT}; choose another directory"
         )

@@ -1,7 +1,8 @@
 """From a study's directory to every number that its report prints.
 
 Accuracies are shares in [0, 1]. A trial that diverged has no final result; its best epoch before that counts, and in
-the comparison of times it has reached no threshold that it had not reached before.
+the comparison of times it has reached no threshold that it had not reached before. A trial that failed says nothing of
+its arm and is left out of both. Chance is what answering the most frequent class of the validation data would give.
 """
 
 import math
@@ -44,6 +45,11 @@ class _Trial:
     def over_training(self, measure: Callable[[Sequence[float | None]], float | None]) -> float | None:
         return measure(self.column("loss")) if self.finished else None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says anything of its arm: a trial that failed says nothing, one that diverged does."""
+        return bool(self.record["outcome"] != "failed")
+
     def first_at(self, threshold: float) -> float:
         reached = (row["epoch"] for row in self.rows if row.get(METRIC) is not None and row[METRIC] >= threshold)
         return float(next(reached, math.inf))
@@ -80,7 +86,7 @@ def summarize(folder: Path) -> dict[str, Any]:
     return {
         "format": store.FORMAT,
         "metric": METRIC,
-        "chance": 1 / spec.data.classes,
+        "chance": spec.data.majority,
         "thresholds": thresholds,
         "arms": {name: _arm(of, thresholds, spec) for name, of in trials.items()},
         "pairs": [_pair(pair, trials, thresholds) for pair in spec.pairs],
@@ -93,7 +99,7 @@ def summarize(folder: Path) -> dict[str, Any]:
 def _thresholds(trials: dict[str, list[_Trial]], spec: Specification) -> list[float]:
     """Levels between chance and the best median of any arm, in whole percent."""
     medians = [statistics.distribution([trial.best() for trial in of])["median"] for of in trials.values()]
-    chance = 1 / spec.data.classes
+    chance = spec.data.majority
     best = max((value for value in medians if value is not None), default=chance)
     levels = {math.floor(100 * (chance + level * (best - chance))) / 100 for level in LEVELS}
     return sorted(level for level in levels if level > chance)
@@ -101,6 +107,7 @@ def _thresholds(trials: dict[str, list[_Trial]], spec: Specification) -> list[fl
 
 def _arm(trials: list[_Trial], thresholds: list[float], spec: Specification) -> dict[str, Any]:
     outcomes = [trial.record["outcome"] for trial in trials]
+    counted = [trial for trial in trials if trial.counts]
     return {
         "trials": len(trials),
         "finished": outcomes.count("finished"),
@@ -110,7 +117,10 @@ def _arm(trials: list[_Trial], thresholds: list[float], spec: Specification) -> 
         "parameters": next((trial.record["parameters"] for trial in trials if trial.record["parameters"]), None),
         **{name: statistics.distribution([measure(trial) for trial in trials]) for name, measure in MEASURES.items()},
         "epochs_to": [
-            {"threshold": level, **statistics.reaching([trial.first_at(level) for trial in trials], spec.epochs)}
+            {
+                "threshold": level,
+                **statistics.reaching([trial.first_at(level) for trial in counted], spec.epochs),
+            }
             for level in thresholds
         ],
     }
@@ -118,6 +128,7 @@ def _arm(trials: list[_Trial], thresholds: list[float], spec: Specification) -> 
 
 def _pair(pair: Pair, trials: dict[str, list[_Trial]], thresholds: list[float]) -> dict[str, Any]:
     arm, baseline = trials[pair.arm], trials[pair.baseline]
+    both = [(a, b) for a, b in zip(arm, baseline, strict=True) if a.counts and b.counts]
     return {
         "arm": pair.arm,
         "baseline": pair.baseline,
@@ -126,15 +137,12 @@ def _pair(pair: Pair, trials: dict[str, list[_Trial]], thresholds: list[float]) 
             for name, measure in MEASURES.items()
         },
         "epochs_to": [
-            {
-                "threshold": level,
-                **statistics.faster([t.first_at(level) for t in arm], [t.first_at(level) for t in baseline]),
-            }
+            {"threshold": level, **statistics.faster([(a.first_at(level), b.first_at(level)) for a, b in both])}
             for level in thresholds
         ],
         "only_baseline_diverged": sum(_diverged(b) and not _diverged(a) for a, b in zip(arm, baseline, strict=True)),
         "only_arm_diverged": sum(_diverged(a) and not _diverged(b) for a, b in zip(arm, baseline, strict=True)),
-        "equal_initial_weights": _equal_weights(arm[0].record, baseline[0].record),
+        "equal_initial_weights": _equal_weights(both),
     }
 
 
@@ -142,11 +150,13 @@ def _diverged(trial: _Trial) -> bool:
     return bool(trial.record["outcome"] == "diverged")
 
 
-def _equal_weights(arm: dict[str, Any], baseline: dict[str, Any]) -> dict[str, int]:
-    """How many of the weights that both have, by name, began with the same values."""
-    ours, theirs = arm["initial_weights"], baseline["initial_weights"]
-    both = ours.keys() & theirs.keys()
-    return {"equal": sum(ours[path] == theirs[path] for path in both), "of": len(both)}
+def _equal_weights(both: list[tuple[_Trial, _Trial]]) -> dict[str, int]:
+    """How many of the weights that the first pair of trials have in common, by name, began with the same values."""
+    if not both:
+        return {"equal": 0, "of": 0}
+    ours, theirs = (trial.record["initial_weights"] for trial in both[0])
+    common = ours.keys() & theirs.keys()
+    return {"equal": sum(ours[path] == theirs[path] for path in common), "of": len(common)}
 
 
 def _row(trial: _Trial) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from evenbatch.probes.callback import EpochCallback, Row
 from evenbatch.probes.variance_shift import variance_shift
 from evenbatch.study import checkpoint, initial_weights
 from evenbatch.study.batches import batches
+from evenbatch.study.network import built
 from evenbatch.study.progress import NAME as PROGRESS
 from evenbatch.study.progress import Progress
 from evenbatch.study.spec import ArmSpec, Plan
@@ -103,6 +104,7 @@ def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     spec = plan.spec
     model = plan.build(spec.data.input_shape, spec.data.classes, plan.normalize[arm.name], **spec.options)
+    model = built(model, plan.dataset)
     initial_weights.draw(model, seed, arm.initial_scale)
     model.compile(
         optimizer=_optimizer(spec.optimizer, arm.learning_rate),
@@ -115,7 +117,7 @@ def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
 def complete(folder: Path, record: TrialRecord) -> None:
     """Writes `trial.json`, which makes the trial complete, and removes what only a running trial needs."""
     files.write_json(folder / "trial.json", record.model_dump(mode="json"))
-    for name in ("checkpoint.npz", PROGRESS):
+    for name in ("checkpoint.npz", PROGRESS, *(["traceback.txt"] if record.outcome != "failed" else [])):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -128,6 +130,7 @@ def _fit(
     progress, cadence = Progress(folder), checkpoint.Cadence()
 
     def on_epoch(row: Row) -> bool:
+        row = _without_hollow_accuracy(row)
         rows.append(row)
         on_row(row)
         progress(len(rows))
@@ -171,6 +174,13 @@ def _optimizer(name: str, learning_rate: float) -> Any:
 
 def _finite(row: Row) -> bool:
     return all(math.isfinite(value) for value in row.values())
+
+
+def _without_hollow_accuracy(row: Row) -> Row:
+    """A diverged epoch has no accuracy: of outputs that are no numbers Keras' metric takes class 0."""
+    if _finite(row):
+        return row
+    return {name: math.nan if name.endswith("accuracy") else value for name, value in row.items()}
 
 
 def _evaluate(model: Any, part: Part) -> dict[str, float | None]:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from evenbatch import files
 from evenbatch.errors import EvenbatchError
 from evenbatch.study import locks
 from evenbatch.study.locks import only_writer
@@ -82,8 +83,8 @@ def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[
         except EvenbatchError:
             raise
         except Exception as error:
-            message = "".join(traceback.format_exception_only(error)).strip()
-            (folder / "traceback.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            message = "".join(traceback.format_exception_only(error)).strip().splitlines()[0][:300]
+            files.write_text(folder / "traceback.txt", traceback.format_exc())
             record = trial.TrialRecord(arm=arm.name, seed=seed, outcome="failed", epochs=0, error=message)
             trial.complete(folder, record)
         return record.model_dump(mode="json")

@@ -42,7 +42,9 @@ def _rows(study: StudyFiles, index: int) -> list[Row]:
 
 
 def _arm_rows(arm: str, found: Row, budget: int) -> list[Row]:
-    """The share at 0, where it changes, and at the budget, where missing seeds are marked."""
+    """The share at 0, where it changes, and at the budget, where missing seeds are marked; none where all failed."""
+    if not found["n"]:
+        return []
     there = [time for time in found["times"] if time is not None]
     changes = sorted({0, *map(int, there), budget})
     same = {"arm": arm, "threshold": found["threshold"], "n": found["n"]}
@@ -85,6 +87,8 @@ def _what_it_shows(study: StudyFiles, index: int) -> str:
 
 
 def _arm_says(arm: str, found: Row, budget: int) -> str:
+    if not found["n"]:
+        return f"{quoted(arm)} has no trial that could reach it"
     if not found["reached"]:
         return f"{quoted(arm)} reaches it in 0 of {found['n']} within {count(budget, 'epoch')}"
     share = f"{quoted(arm)} reaches it in {found['reached']} of {found['n']}"

@@ -67,7 +67,7 @@ def _key(study: StudyFiles) -> str:
 def _ends(study: StudyFiles) -> list[str]:
     finals = {name: arm["final_accuracy"]["median"] for name, arm in study.summary["arms"].items()}
     said = [f"{percent(v)} for {quoted(name)}" for name, v in finals.items() if v is not None]
-    chance = f"Chance is {percent(study.summary['chance'])}."
+    chance = f"Always answering the most frequent class gives {percent(study.summary['chance'])} (“chance”)."
     if not said:
         return [chance]
     return [f"After {count(study.epochs, 'epoch')} the median is {listing(said)}.", chance]
