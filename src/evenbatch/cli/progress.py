@@ -46,7 +46,6 @@ def _bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[left]}"),
-        TextColumn("{task.fields[note]}"),
         console=console,
         disable=not console.is_terminal,
     )
@@ -80,7 +79,7 @@ class StudyProgress:
             return
         self._trained = self._epochs()
         self._left = TimeLeft(self._trained, trials * epochs)
-        self._task = self._bar.add_task("epochs", total=trials * epochs, completed=self._trained, left="", note="")
+        self._task = self._bar.add_task("epochs", total=trials * epochs, completed=self._trained, left="")
         self._bar.start()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -107,6 +106,7 @@ class StudyProgress:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
+            self._bar.update(self._task, completed=self._epochs(), left="")
             self._bar.stop()
 
     def _watch(self) -> None:
@@ -155,7 +155,7 @@ class TrainingProgress:
             f"{spec.backend}{again}. Results in {escape(str(folder))}",
             soft_wrap=True,
         )
-        self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="", note="")
+        self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="")
         self._bar.start()
 
     def step(self) -> None:
