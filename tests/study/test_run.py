@@ -1,6 +1,8 @@
 """Whole studies in real worker processes."""
 
 import json
+import pickle
+import threading
 
 import keras
 import pytest
@@ -8,8 +10,8 @@ from filelock import FileLock
 
 import evenbatch as eb
 from evenbatch import files
-from evenbatch.errors import InvalidArgument, StudyConflict, StudyFailed
-from evenbatch.study import locks, worker
+from evenbatch.errors import InvalidArgument, StorageError, StudyConflict, StudyFailed
+from evenbatch.study import locks, run, worker
 
 pytestmark = pytest.mark.slow
 
@@ -117,6 +119,25 @@ def test_two_cannot_write_one_trial(plan_of, tmp_path, monkeypatch):
     plan = plan_of()
     with FileLock(tmp_path / "lock"), pytest.raises(StudyConflict, match="another process writes to"):
         worker.run(plan, *plan.spec.trials()[0], tmp_path, parent=0)
+
+
+def test_what_cannot_be_sent_to_a_process_is_one_sentence(small, tmp_path):
+    lock = threading.Lock()
+
+    def holds_a_lock(input_shape, classes, normalize):
+        with lock:
+            return dense(input_shape, classes, normalize)
+
+    with pytest.raises(InvalidArgument, match=r"can be sent to another process, and are not: TypeError: .*lock.*$"):
+        eb.compare(holds_a_lock, data=small(), out=tmp_path, inputs="vector", **SMALL)
+
+
+def test_no_room_for_the_shared_arrays_is_one_sentence(tmp_path):
+    error = pickle.PicklingError("Could not pickle the task to send it to the workers.")
+    error.__cause__ = Exception('"""\nTraceback …\nOSError: [Errno 28] No space left on device\n"""')
+    found = run._not_sent(tmp_path, error)
+    assert isinstance(found, StorageError)
+    assert "No space left on device; free some space there" in str(found)
 
 
 @pytest.mark.parametrize("jobs", [0, 1.5, "two"])

@@ -150,11 +150,9 @@ class TrainingProgress:
         total = spec.epochs * spec.steps_per_epoch
         self._left = TimeLeft(self._steps, total)
         again = f", going on after epoch {done} or the checkpoint before it" if done else ""
-        self._console.print(
-            f"{escape(spec.recipe)} on {escape(spec.data.name)}, {spec.epochs} epochs of {spec.steps_per_epoch} steps, "
-            f"{spec.backend}{again}. Results in {escape(str(folder))}",
-            soft_wrap=True,
-        )
+        size = f"{count(spec.epochs, 'epoch')} of {count(spec.steps_per_epoch, 'step')}"
+        line = f"{spec.recipe} on {spec.data.name}, {spec.backend}: {size}{again}. Results in {folder}"
+        self._console.print(escape(line), soft_wrap=True)
         self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="")
         self._bar.start()
 

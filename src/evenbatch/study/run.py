@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import shlex
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evenbatch import files
-from evenbatch.errors import InvalidArgument, StudyFailed
+from evenbatch.errors import EvenbatchError, InvalidArgument, StudyFailed
 from evenbatch.study import locks, store, worker
 from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
@@ -89,16 +90,23 @@ def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: in
             for record in pool(calls):
                 watcher.trial(record)
         except pickle.PicklingError as error:
-            if not isinstance(error.__cause__, OSError):
-                raise InvalidArgument(
-                    f"the arms and the recipe must be functions that can be sent to another process ({error.__cause__})"
-                ) from error
-            raise files.storage_error(store.scratch(folder), error.__cause__) from error
+            raise _not_sent(folder, error) from error
         except TerminatedWorkerError as error:
             raise StudyFailed(
                 "a worker process was killed, most likely for want of memory; choose fewer --jobs or a smaller batch "
                 f"and run the same command again, it goes on where it was ({str(error).splitlines()[0]})"
             ) from error
+
+
+def _not_sent(folder: Path, error: pickle.PicklingError) -> EvenbatchError:
+    """The sentence for a task that did not reach its process; joblib hands its cause on as the text of a traceback."""
+    reason = (str(error.__cause__).strip(' \n"') or str(error)).splitlines()[-1]
+    storage = re.match(r"OSError: \[Errno (\d+)\] (.*)", reason)
+    if storage:
+        return files.storage_error(store.scratch(folder), OSError(int(storage[1]), storage[2]))
+    return InvalidArgument(
+        f"recipe and arms must be functions that can be sent to another process, and are not: {reason}"
+    )
 
 
 def _default_jobs(plan: Plan, trials: int) -> int:
