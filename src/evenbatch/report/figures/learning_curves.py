@@ -18,7 +18,7 @@ def validation_accuracy(study: StudyFiles) -> Figure:
     drawn = [{"kind": "reference", "value": study.summary["chance"]}, *rows(study, ACCURACY)]
     y = vertical(ACCURACY, drawn)
     line = layer("reference").mark_rule(style="reference").encode(y=y)
-    note = layer("reference").mark_text(style="note", align="right", baseline="top", dx=-4, dy=3)
+    note = layer("reference").mark_text(style="note", align="right", baseline="bottom", dx=-4, dy=-3)
     named = note.encode(x=alt.value("width"), y=y, text=alt.value("chance"))
     return Figure(
         name="validation-accuracy",
