@@ -57,3 +57,14 @@ def unknown(what: str, received: object, allowed: Iterable[str]) -> InvalidArgum
     near = get_close_matches(str(received), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return InvalidArgument(f"unknown {what} {received!r}, allowed: {', '.join(names)}{hint}")
+
+
+def require_count(name: str, value: object) -> int:
+    """The value, where it is an integer of at least 1.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
+    return value

@@ -80,6 +80,19 @@ def test_synchronized_is_the_default_and_survives_the_configuration():
     assert eb.BatchNormalization.from_config(layer.get_config()).synchronized is True
 
 
+def test_one_replica_never_takes_the_one_pass_path_of_synchronized_statistics(monkeypatch):
+    asked = []
+    moments = keras.ops.moments
+
+    def watched(*args, synchronized=False, **kwargs):
+        asked.append(synchronized)
+        return moments(*args, synchronized=synchronized, **kwargs)
+
+    monkeypatch.setattr(keras.ops, "moments", watched)
+    eb.BatchNormalization(synchronized=True)(np.ones((4, 2), "float32"), training=True)
+    assert asked == [False]
+
+
 def test_a_saved_model_loads_and_predicts_the_same(tmp_path):
     x = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(8), eb.BatchNormalization(), keras.layers.Dense(2)])

@@ -44,11 +44,10 @@ def compare(
     from evenbatch.cli import tables
     from evenbatch.cli.progress import StudyProgress
     from evenbatch.files import dump_json
-    from evenbatch.study.design import design
-    from evenbatch.study.study import carry_out, default_folder
+    from evenbatch.study import study as lab
 
     arms, pairs = _arms(initial_scale or [])
-    plan = design(
+    study = lab.compare(
         recipe,
         data=data,
         arms=arms,
@@ -59,8 +58,11 @@ def compare(
         learning_rate=learning_rate,
         options=key_values(option),
         threads=threads,
+        jobs=jobs,
+        out=out,
+        force=force,
+        watcher=StudyProgress(),
     )
-    study = carry_out(plan, out or default_folder(plan), jobs=jobs, force=force, watcher=StudyProgress())
     summary = study.summary()
     if as_json:
         typer.echo(dump_json(summary), nl=False)

@@ -2,7 +2,8 @@
 
 import keras
 
-from evenbatch.recipes.parts import Normalization, Normalize, require_count
+from evenbatch.errors import require_count
+from evenbatch.recipes.parts import Normalization, Normalize
 
 
 def cnn(input_shape: tuple[int, ...], classes: int, normalize: Normalize = True, *, filters: int = 32) -> keras.Model:

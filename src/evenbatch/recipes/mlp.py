@@ -2,8 +2,8 @@
 
 import keras
 
-from evenbatch.errors import unknown
-from evenbatch.recipes.parts import Normalization, Normalize, require_count
+from evenbatch.errors import require_count, unknown
+from evenbatch.recipes.parts import Normalization, Normalize
 
 
 def mlp(

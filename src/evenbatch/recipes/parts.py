@@ -41,12 +41,6 @@ def require_rate(name: str, rate: float) -> None:
         raise InvalidArgument(f"{name} must be a number in [0, 1), received {rate!r}")
 
 
-def require_count(name: str, value: int) -> None:
-    """Refuses what is no integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
-
-
 def require_not_negative(name: str, value: float) -> None:
     """Refuses what is no number of at least 0."""
     if not _is_number(value) or not 0 <= value < float("inf"):

@@ -2,7 +2,8 @@
 
 import keras
 
-from evenbatch.recipes.parts import Normalization, Normalize, require_count, require_not_negative, require_rate
+from evenbatch.errors import require_count
+from evenbatch.recipes.parts import Normalization, Normalize, require_not_negative, require_rate
 
 
 def regularized(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from evenbatch import backend, datasets, recipes
-from evenbatch.errors import InvalidArgument, InvalidData
+from evenbatch.errors import InvalidArgument, InvalidData, require_count
 from evenbatch.study import fingerprint, network
 from evenbatch.study.spec import (
     Arm,
@@ -45,8 +45,8 @@ def design(
     known = _recipe(recipe, inputs)
     given = _options(options)
     rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
-    epochs = _at_least_one("epochs", known.epochs if epochs is None else epochs)
-    batch_size = _at_least_one("batch_size", known.batch_size if batch_size is None else batch_size)
+    epochs = require_count("epochs", known.epochs if epochs is None else epochs)
+    batch_size = require_count("batch_size", known.batch_size if batch_size is None else batch_size)
     treatments = _arms(DEFAULT_ARMS if arms is None else arms)
     dataset = data if isinstance(data, datasets.Dataset) else datasets.load(data, known.inputs)
     if len(dataset.train) < batch_size:
@@ -76,7 +76,7 @@ def design(
         epochs=epochs,
         batch_size=batch_size,
         optimizer=known.optimizer,
-        threads=_at_least_one("threads", threads),
+        threads=require_count("threads", threads),
         versions=backend.versions(),
         backend=name,
     )
@@ -180,12 +180,6 @@ def _data(dataset: datasets.Dataset) -> DataSpec:
         classes=dataset.classes,
         majority=float(np.bincount(dataset.val.y).max() / len(dataset.val)),
     )
-
-
-def _at_least_one(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
-    return value
 
 
 def _positive(name: str, value: object) -> float:

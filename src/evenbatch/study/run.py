@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evenbatch import files
-from evenbatch.errors import EvenbatchError, InvalidArgument, StudyFailed
+from evenbatch.errors import EvenbatchError, InvalidArgument, StudyFailed, require_count
 from evenbatch.study import locks, store, worker
 from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
@@ -43,16 +43,16 @@ class Silent:
         """Says nothing."""
 
 
-def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Watcher, record: dict[str, Any]) -> bool:
-    """Runs every trial that is not complete yet; returns whether there was one.
+def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Watcher, record: dict[str, Any]) -> None:
+    """Runs every trial that is not complete yet.
 
     Raises:
         StudyConflict: the folder holds another study or other files, or another process writes to it.
         StorageError: a file could not be written.
         StudyFailed: every trial failed.
     """
-    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
-        raise InvalidArgument(f"jobs must be an integer of at least 1, received {jobs!r}")
+    if jobs is not None:
+        require_count("jobs", jobs)
     with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, record, force=force)
         store.clear_scratch(folder)
@@ -64,7 +64,6 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
             watcher.end()
             store.clear_scratch(folder)
         _require_one_success(folder, plan)
-    return bool(todo)
 
 
 def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: int, watcher: Watcher) -> None:
@@ -131,8 +130,9 @@ def provenance() -> dict[str, Any]:
 
 def _program() -> str:
     """The command itself, or the script that called `eb.compare`."""
-    name = Path(sys.argv[0])
-    return "evenbatch" if name.stem == "evenbatch" or name.parent.name == "evenbatch" else f"python {name.name}".strip()
+    path = Path(sys.argv[0])
+    is_the_command = path.stem == "evenbatch" or path.parts[-2:] == ("evenbatch", "__main__.py")
+    return "evenbatch" if is_the_command else f"python {path.name}".strip()
 
 
 def _commit() -> str | None:

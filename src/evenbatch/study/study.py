@@ -98,20 +98,15 @@ def compare(
         threads=threads,
         inputs=inputs,
     )
-    folder = Path(out) if out is not None else default_folder(plan)
-    return carry_out(plan, folder, jobs=jobs, force=force, watcher=watcher)
-
-
-def carry_out(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: runner.Watcher | None) -> Study:
-    """Runs a plan in a directory and writes its summary and its report."""
-    study = Study(folder)
+    folder = Path(out) if out is not None else _default_folder(plan)
     runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher or runner.Silent(), record=runner.provenance())
     files.write_json(folder / "summary.json", summarize(folder))
+    study = Study(folder)
     study.report()
     return study
 
 
-def default_folder(plan: Plan) -> Path:
+def _default_folder(plan: Plan) -> Path:
     """Where a study goes that was given no directory."""
     recipe = plan.spec.recipe.split("@")[0].rsplit(".", 1)[-1]
     return Path("runs") / f"{recipe}-{plan.spec.data.name}"
