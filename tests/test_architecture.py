@@ -16,12 +16,14 @@ BELOW = {
     "files": {"errors"},
     "backend": {"errors"},
     "replicas": {"errors", "backend"},
-    "layers": {"errors", "backend", "replicas"},
+    "kernels": {"backend"},
+    "layers": {"errors", "backend", "replicas", "kernels"},
     "datasets": {"errors"},
     "recipes": {"errors", "layers", "datasets"},
     "probes": {"errors"},
     "report": {"errors", "files"},
     "study": {"errors", "files", "backend", "replicas", "layers", "recipes", "datasets", "probes", "report"},
+    "bench": {"errors", "files", "backend", "replicas", "kernels", "layers", "datasets", "recipes"},
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
 
@@ -76,7 +78,9 @@ def test_only_the_callback_module_knows_keras_callbacks(path):
     assert knows == (path.relative_to(SOURCE).as_posix() == "probes/callback.py")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["compare", "--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["compare", "--help"], ["train", "--help"], ["bench", "--help"], ["--version"]]
+)
 def test_help_loads_no_backend(arguments):
     code = (
         f"import sys; sys.argv = ['evenbatch', *{arguments}]\n"

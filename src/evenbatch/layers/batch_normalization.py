@@ -3,9 +3,18 @@
 from typing import Any
 
 import keras
+from keras import ops
 
-from evenbatch import replicas
-from evenbatch.errors import BackendUnavailable
+from evenbatch import kernels, replicas
+from evenbatch.errors import BackendUnavailable, InvalidArgument
+from evenbatch.kernels import Statistics
+from evenbatch.layers.arguments import (
+    require_axis,
+    require_channels,
+    require_epsilon,
+    require_mask,
+    require_momentum,
+)
 
 
 @keras.saving.register_keras_serializable("evenbatch")
@@ -15,44 +24,196 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     In training, mean and variance are those of the batch, and the moving statistics follow them:
     `moving = momentum * moving + (1 - momentum) * batch`, with the biased variance. In inference, and where `trainable`
     is False, mean and variance are the moving ones. Configuration, weights (gamma, beta, moving_mean, moving_variance,
-    in this order) and saved files are those of Keras' layer.
+    in this order) and saved files are those of Keras' layer, and so are its numbers, up to rounding.
+
+    It differs where Keras' numbers are of no use: a batch without values leaves the moving statistics alone, one value
+    per channel leaves the moving variance alone, inputs whose mean is far from 0 are normalized as exactly as float32
+    allows, and second derivatives are those of the formula.
 
     Args:
+        axis: The axis of the channels, an integer: -1 for channels last, 1 for channels first.
+        momentum: The share of the moving statistics that stays when a batch is seen, from 0 to 1.
+        epsilon: What is added to the variance, at least 0.
+        *args: Further arguments in the order of `keras.layers.BatchNormalization`.
         synchronized: Whether replicas that see parts of one global batch share its statistics. True by default, where
             Keras says False: the number of devices then does not change the mathematics. On TensorFlow it works under
             `tf.distribute`; on JAX the statistics are global under sharding in either case; on PyTorch a process group
             of more than one is refused with an error, until this layer can share statistics there.
-        **kwargs: Every other argument of `keras.layers.BatchNormalization`: axis, momentum, epsilon, center, scale, the
-            initializers, regularizers and constraints of gamma and beta, renorm and its settings, and those of
-            `keras.layers.Layer`.
+        debias: Whether the moving statistics forget their initial values: they are then, after every step, the
+            weighted mean of the batches seen so far, and a few steps suffice for inference. With False, as in Keras,
+            the initial value keeps the weight `momentum ** steps`: 37 % after 100 steps with 0.99. It adds one weight,
+            the last, of shape (2,): how much of the moving mean and variance comes from batches. Files without it,
+            such as those of Keras' layer, load, and their statistics count as complete. Not with `renorm`.
+        **kwargs: Every other argument of `keras.layers.BatchNormalization`: center, scale, the initializers,
+            regularizers and constraints of gamma and beta, renorm and its settings, and those of `keras.layers.Layer`.
 
     Call arguments:
-        inputs: A tensor of rank 2 or more, any float dtype. float16 and bfloat16 are computed in float32.
+        inputs: A tensor of rank 2 or more. float16 and bfloat16 are computed in float32, integers are cast to it.
         training: Whether batch statistics are used (True) or the moving ones (False).
-        mask: A boolean tensor of the inputs' shape without the last axis; positions with False stay out of the
-            statistics.
+        mask: A boolean tensor of the inputs' shape without the axis of the channels, or one that broadcasts to it;
+            positions with False stay out of the statistics. Where all are False, nothing changes but the outputs.
+
+    Returns:
+        A tensor of the inputs' shape in the layer's compute dtype.
+
+    Raises:
+        InvalidArgument: An argument is outside what is allowed, or the inputs' shape does not fit: fewer than two
+            axes, `axis` out of range, an unknown number of channels, or a mask of another shape.
+        BackendUnavailable: Statistics are to be shared in a torch process group.
 
     Reference:
-        Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2, https://arxiv.org/abs/1502.03167
+        Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2, https://arxiv.org/abs/1502.03167.
+        `debias`: Kingma & Ba 2015, "Adam", section 3, https://arxiv.org/abs/1412.6980.
     """
 
-    def __init__(self, *args: Any, synchronized: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        *args: Any,
+        synchronized: bool = True,
+        debias: bool = False,
+        **kwargs: Any,
+    ) -> None:
         # Keras' constructor refuses synchronized=True off TensorFlow, so the attribute is set after it.
-        super().__init__(*args, synchronized=False, **kwargs)
+        super().__init__(
+            require_axis(axis),
+            require_momentum(momentum),
+            require_epsilon(epsilon),
+            *args,
+            synchronized=False,
+            **kwargs,
+        )
         self.synchronized = bool(synchronized)
+        self.debias = bool(debias)
+        self.moving_weight: Any = None
+        if self.debias and self.renorm:
+            raise InvalidArgument("debias=True must not be combined with renorm=True; pass one of them")
 
-    def _moments(self, inputs: Any, mask: Any) -> tuple[Any, Any]:
-        """Mean and biased variance, each of shape (channels,), over this replica or over all of them."""
-        shared = self.synchronized and replicas.count() > 1
-        if shared and keras.backend.backend() == "torch":
+    def build(self, input_shape: Any) -> None:
+        """Creates the weights for inputs of this shape."""
+        require_channels(input_shape, self.axis)
+        super().build(input_shape)
+        if self.debias:
+            # Last, so that the others stay where files of Keras' layer have them.
+            self.moving_weight = self.add_weight(
+                shape=(2,), name="moving_weight", initializer="zeros", trainable=False, autocast=False
+            )
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalizes, in training by the statistics of the batch, which the moving ones then follow."""
+        if mask is not None:
+            require_mask(mask.shape, inputs.shape, self.axis)
+        x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, "float32")
+        if not (training and self.trainable):
+            moving = self.moving_mean.value, self.moving_variance.value
+            y = kernels.inference(x, *moving, *self._gamma_and_beta(), self.axis, self.epsilon)
+        elif self.renorm:
+            y = self._renormalize(x, mask)
+        elif mask is None and not self._shares():
+            y, batch = kernels.normalize_batch(x, *self._gamma_and_beta(), self.axis, self.epsilon)
+            self._follow(batch)
+        else:
+            x = self._widened(x)
+            batch = self._statistics(x, mask)
+            y = kernels.normalize(x, batch.mean, batch.variance, *self._gamma_and_beta(), self.axis, self.epsilon)
+            self._follow(batch)
+        return ops.cast(y, self.compute_dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments. `debias` is among them where it is set, so that Keras' layer reads the others."""
+        config: dict[str, Any] = super().get_config()
+        return {**config, "debias": True} if self.debias else config
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads from a file, be it of this layer, of Keras' or of this one with another `debias`."""
+        if not self.built or len(store.keys()) == len(self.weights):
+            super().load_own_variables(store)
+        elif self.debias and len(store.keys()) == len(self.weights) - 1:
+            *others, weight = self.weights
+            for i, variable in enumerate(others):
+                variable.assign(store[str(i)])
+            weight.assign(ops.ones((2,)))
+        elif not self.renorm and len(store.keys()) == len(self.weights) + 1:
+            for i, variable in enumerate(self.weights):
+                variable.assign(store[str(i)])
+        else:
+            super().load_own_variables(store)  # says what is missing
+
+    def _gamma_and_beta(self) -> tuple[Any, Any]:
+        return self.gamma.value if self.scale else None, self.beta.value if self.center else None
+
+    def _shares(self) -> bool:
+        """Whether other replicas take part in the statistics."""
+        shares = self.synchronized and replicas.count() > 1
+        if shares and keras.backend.backend() == "torch":
             raise BackendUnavailable(
                 "synchronized=True is not available across the ranks of a torch process group yet; "
                 "pass synchronized=False to normalize each rank by its own statistics"
             )
-        if shared or mask is not None:
-            moments: tuple[Any, Any] = super()._moments(inputs, mask)
-            return moments
-        # Keras' synchronized moments are one-pass even on one replica, so they are asked for only where they are
-        # needed.
-        mean, variance = keras.ops.moments(inputs, axes=self._reduction_axes)
-        return mean, variance
+        return shares
+
+    def _widened(self, x: Any) -> Any:
+        """`x` in the dtype of its statistics: where it is used twice, its gradients are then added in that dtype."""
+        return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+
+    def _statistics(self, x: Any, mask: Any) -> Statistics:
+        """The statistics that normalize this batch: of this replica or of all of them."""
+        if mask is not None:
+            return kernels.masked_moments(x, mask, self.axis)
+        if not self._shares():
+            return kernels.moments(x, self.axis)
+        mean, variance = ops.moments(x, axes=self._reduction_axes, synchronized=True)
+        return Statistics(replicas.count(), mean, variance)
+
+    def _renormalize(self, x: Any, mask: Any) -> Any:
+        """Batch renormalization by Keras' corrections, Ioffe 2017, https://arxiv.org/abs/1702.03275."""
+        x = self._widened(x)
+        batch = self._statistics(x, mask)
+        r, d, mean, variance = self._renorm_correction_and_moments(batch.mean, batch.variance)
+        gamma, beta = self._compose_transforms(r, d, *self._gamma_and_beta(), mean.dtype)
+        y = kernels.normalize(x, mean, variance, gamma, beta, self.axis, self.epsilon)
+        _, has_variance = self._known(batch)
+        if has_variance is not False:
+            followers = self.non_trainable_variables
+            before = [ops.copy(variable) for variable in followers]
+            self._update_renorm_statistics(mean, variance)
+            for variable, old in zip(followers, before, strict=True):
+                if has_variance is not True:
+                    variable.assign(ops.where(has_variance, ops.copy(variable), old))
+        return y
+
+    def _follow(self, batch: Statistics) -> None:
+        """Moves the moving statistics towards the batch's, as far as the batch tells of them."""
+        known = self._known(batch)
+        rates = self._corrected_rates(known) if self.debias else [self._rate(one) for one in known]
+        for moving, value, one, rate in zip(
+            (self.moving_mean, self.moving_variance), (batch.mean, batch.variance), known, rates, strict=True
+        ):
+            if one is not False:
+                moving.assign(ops.cast(moving.value, value.dtype) * (1 - rate) + value * rate)
+
+    def _known(self, batch: Statistics) -> list[Any]:
+        """Whether the batch tells of the mean and of the variance: one value has a mean, but no variance.
+
+        Truth values where the shape tells, else tensors.
+        """
+        known = (batch.count > 0, batch.count > 1)
+        return [one if ops.is_tensor(one) else bool(one) for one in known]
+
+    def _rate(self, known: Any) -> Any:
+        """By how much of the difference a moving statistic moves."""
+        return 1 - self.momentum if known is True else ops.where(known, 1 - self.momentum, 0.0)
+
+    def _corrected_rates(self, known: list[Any]) -> list[Any]:
+        """The rates that make the moving statistics weighted means of batches alone.
+
+        After t batches those have the weight `1 - momentum ** t` in all, by which Adam divides. Here the newest batch
+        is given its share of that weight instead, so that the moving statistics are right as they are stored.
+        """
+        shares = ops.stack([ops.cast(self._rate(one), self.moving_weight.dtype) for one in known])
+        weights = self.moving_weight + shares * (1 - self.moving_weight)
+        self.moving_weight.assign(weights)
+        rates = shares / ops.where(weights > 0, weights, 1.0)
+        return [rates[0], rates[1]]

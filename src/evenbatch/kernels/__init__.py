@@ -1,0 +1,31 @@
+"""Arrays in, arrays out: the arithmetic of batch normalization, natively on each backend.
+
+Every backend's module defines the same five functions, with the same signatures::
+
+    normalize_batch(x, gamma, beta, axis, epsilon) -> y, Statistics      training: by the batch's own moments
+    normalize(x, mean, variance, gamma, beta, axis, epsilon) -> y        by given moments
+    inference(x, mean, variance, gamma, beta, axis, epsilon) -> y        by given moments that are constants
+    moments(x, axis) -> Statistics
+    masked_moments(x, mask, axis) -> Statistics                          of the positions that the mask leaves in
+
+`x` is a float tensor of rank 2 or more and `axis` the one of its channels. Everything else has the shape (channels,);
+gamma and beta may be None. Statistics are float32, or float64 for float64 inputs; `y` has the dtype of `x`.
+Gradients flow to x, gamma and beta, and twice where they are asked for twice; not through the statistics that
+`normalize_batch` returns beside `y`, nor to the moments of `inference`.
+
+One formula on every backend: subtract before scaling, accumulate in float32 or wider, the biased variance.
+`reference.py` is the oracle that all of them are tested against.
+"""
+
+from evenbatch import backend
+from evenbatch.kernels.statistics import Statistics
+
+_CHOSEN = backend.chosen()
+if _CHOSEN == "tensorflow":
+    from evenbatch.kernels.tensorflow import inference, masked_moments, moments, normalize, normalize_batch
+elif _CHOSEN == "jax":
+    from evenbatch.kernels.jax import inference, masked_moments, moments, normalize, normalize_batch
+else:
+    from evenbatch.kernels.torch import inference, masked_moments, moments, normalize, normalize_batch
+
+__all__ = ["Statistics", "inference", "masked_moments", "moments", "normalize", "normalize_batch"]

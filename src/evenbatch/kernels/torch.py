@@ -1,0 +1,199 @@
+"""The kernels on PyTorch: its native kernels, fed so that they are exact, and a formula that `torch.compile` fuses.
+
+On CPU the native kernel sums a channel-last batch in one chain of float32 additions a channel. Its parts need not: the
+statistics are taken of a view in which rows stand side by side as further channels, so that the chains are short, and
+are merged here, which is also faster. The elementwise part and the gradient are native. What CUDA has is exact as it
+is.
+"""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from evenbatch.kernels.statistics import Statistics
+
+# How many rows are laid side by side, at most, how many channels that may make, and the longest chain that is allowed.
+_SIDE_BY_SIDE, _WIDEST, _LONGEST = 256, 2**14, 2**12
+# Below this number of elements the fewest operations are the fastest (measured on 2 cores).
+_SMALL = 2**14
+# The CPU's `x * a + b` rounds at the size of the mean, and so do means that are merged. Where a mean is more than this
+# many deviations from 0, the exact and slower way is taken.
+_LARGEST_RATIO = 100.0
+
+
+def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> tuple[Any, Statistics]:
+    """Normalizes `x` by its own moments."""
+    count, channels, like = _count(x, axis), x.shape[axis], _wide(x)
+    if count < 2 or _is_traced():
+        wide = x.to(like)  # once, so that its gradients are added in float32
+        found = moments(wide, axis)
+        y = normalize(wide, found.mean, found.variance, gamma, beta, axis, epsilon).to(x.dtype)
+        return y, Statistics(count, found.mean.detach(), found.variance.detach())
+    gamma = x.new_ones(channels, dtype=like) if gamma is None else gamma.to(like)
+    beta = x.new_zeros(channels, dtype=like) if beta is None else beta.to(like)
+    view, restore = _channels_second(x, axis)
+    if x.device.type == "cpu":
+        y, mean, variance = _OnCpu.apply(view, gamma, beta, epsilon)
+    else:
+        y, mean, variance = _by_framework(view, gamma, beta, count, epsilon)
+    return restore(y), Statistics(count, mean, variance)
+
+
+def normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    """Normalizes `x` by given moments."""
+    like = _wide(x)
+    scale = torch.rsqrt(variance.to(like) + epsilon)
+    scale = _along(scale if gamma is None else scale * gamma.to(like), x, axis)
+    centred = x.to(like) - _along(mean.to(like), x, axis)
+    y = centred * scale if beta is None else torch.addcmul(_along(beta.to(like), x, axis), centred, scale)
+    return y.to(x.dtype)
+
+
+def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    """Normalizes `x` by given moments that no gradient flows to."""
+    if _is_traced() or x.numel() < _SMALL or (x.device.type == "cpu" and _is_far(mean, variance, epsilon)):
+        return normalize(x, mean, variance, gamma, beta, axis, epsilon)
+    like = _wide(x)
+    view, restore = _channels_second(x, axis)
+    mean, variance = mean.to(like), variance.to(like)
+    gamma, beta = (None if values is None else values.to(like) for values in (gamma, beta))
+    return restore(torch.nn.functional.batch_norm(view, mean, variance, gamma, beta, training=False, eps=epsilon))
+
+
+def moments(x: Any, axis: int) -> Statistics:
+    """Mean and biased variance of each channel."""
+    count = _count(x, axis)
+    if count == 0:
+        nothing = x.new_zeros(x.shape[axis], dtype=_wide(x))
+        return Statistics(count, nothing, nothing)
+    variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, axis), correction=0)
+    return Statistics(count, mean, variance)
+
+
+def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
+    """The moments of the positions where `mask`, of the shape of `x` without `axis`, is true."""
+    others, x = _others(x, axis), x.to(_wide(x))
+    positions = [1 if i == axis % x.dim() else size for i, size in enumerate(x.shape)]
+    mask = mask.bool().unsqueeze(axis % x.dim()).expand(positions)
+    count = mask.sum().to(x.dtype)
+    n = count.clamp(min=1)
+    mean = torch.where(mask, x, 0).sum(others) / n
+    deviation = torch.where(mask, x - _along(mean, x, axis), 0)
+    rest = deviation.sum(others) / n
+    variance = deviation.square().sum(others) / n - rest.square()
+    return Statistics(count, mean + rest, variance.clamp(min=0))
+
+
+class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
+    """The native kernels of the CPU, on a view with the channels second."""
+
+    @staticmethod
+    def forward(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+        mean, variance = _merged_moments(x)
+        if _is_far(mean, variance, epsilon):
+            variance, mean = torch.var_mean(x.to(gamma.dtype), _others(x, 1), correction=0)
+            return normalize(x, mean, variance, gamma, beta, 1, epsilon), mean, variance
+        y = torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=epsilon)
+        return y, mean, variance
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        x, gamma, _, ctx.epsilon = inputs
+        _, mean, variance = output
+        ctx.mark_non_differentiable(mean, variance)
+        ctx.save_for_backward(x, gamma, mean, variance)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Any, *_: Any) -> Any:
+        x, gamma, mean, variance = ctx.saved_tensors
+        # Differentiable in its turn: PyTorch knows the derivative of this function with respect to dy, x and gamma.
+        dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
+            dy.contiguous(),  # of any other layout the kernel sums bfloat16 in bfloat16
+            x,
+            gamma,
+            None,
+            None,
+            mean,
+            torch.rsqrt(variance + ctx.epsilon),
+            True,
+            ctx.epsilon,
+            list(ctx.needs_input_grad[:3]),
+        )
+        return dx, dgamma, dbeta, None
+
+
+def _by_framework(x: Any, gamma: Any, beta: Any, count: int, epsilon: float) -> tuple[Any, Any, Any]:
+    """PyTorch's own batch normalization, of whose running statistics with momentum 1 those of the batch are read."""
+    mean, unbiased = torch.zeros_like(gamma), torch.zeros_like(gamma)
+    y = torch.nn.functional.batch_norm(x, mean, unbiased, gamma, beta, training=True, momentum=1.0, eps=epsilon)
+    return y, mean, unbiased * ((count - 1) / count)
+
+
+def _merged_moments(x: Any) -> tuple[Any, Any]:
+    """Mean and biased variance over all axes but the second.
+
+    A batch of planes is summed in float64 as it is; a matrix of rows in parts. They are of one size, so the merge of
+    Chan, Golub & LeVeque 1983 is the mean of their means,
+    and the mean of their variances with the variance of their means added.
+    """
+    channels, count = x.shape[1], x.numel() // x.shape[1]
+    parts = _parts(count, channels) if x.dim() == 2 else 1
+    if x.numel() < _SMALL or (x.dim() == 2 and count // parts > _LONGEST):
+        variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, 1), correction=0)
+        return mean, variance
+    wide = x.reshape(count // parts, parts * channels) if parts > 1 else x
+    # Given float32 arrays to fill, the kernel keeps float32 statistics of float16 and bfloat16 batches.
+    filled = x.new_zeros(parts * channels, dtype=_wide(x)) if x.dtype != _wide(x) else None
+    means, variances = torch.batch_norm_update_stats(wide, filled, filled, 1.0)
+    if parts == 1:
+        return means, variances
+    among, mean = torch.var_mean(means.view(parts, channels), 0, correction=0)
+    return mean, variances.view(parts, channels).mean(0) + among
+
+
+@lru_cache(maxsize=1024)
+def _parts(count: int, channels: int) -> int:
+    """Into how many interleaved parts of one size `count` rows are divided."""
+    most = min(_SIDE_BY_SIDE, max(_WIDEST // channels, 1), math.isqrt(count))
+    return next(parts for parts in range(most, 0, -1) if count % parts == 0)
+
+
+def _channels_second(x: Any, axis: int) -> tuple[Any, Any]:
+    """`x` with its channels second, without a copy where memory allows it, and the way back.
+
+    Rows of channels become a matrix; planes of channels stay planes.
+    """
+    rank, axis = x.dim(), axis % x.dim()
+    rows, planes = x.movedim(axis, -1), x.movedim(axis, 1) if axis else x.movedim(0, -1)
+    if x.device.type != "cpu" or (axis and rank > 2 and planes.is_contiguous()):
+        return planes, lambda y: y.movedim(1, axis) if axis else y.movedim(-1, 0)
+    return rows.reshape(-1, x.shape[axis]).contiguous(), lambda y: y.view(rows.shape).movedim(-1, axis)
+
+
+def _is_traced() -> bool:
+    """Whether a compiler or an exporter follows, which wants plain operations."""
+    return bool(torch.compiler.is_compiling() or torch.jit.is_tracing())
+
+
+def _is_far(mean: Any, variance: Any, epsilon: float) -> bool:
+    return bool((mean.square() > (variance + epsilon).mul_(_LARGEST_RATIO**2)).any())
+
+
+def _wide(x: Any) -> Any:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def _others(x: Any, axis: int) -> list[int]:
+    return [i for i in range(x.dim()) if i != axis % x.dim()]
+
+
+def _count(x: Any, axis: int) -> int:
+    return math.prod(size for i, size in enumerate(x.shape) if i != axis % x.dim())
+
+
+def _along(values: Any, x: Any, axis: int) -> Any:
+    """`values`, shape (channels,), as a tensor that broadcasts against `x`."""
+    after = x.dim() - 1 - axis % x.dim()
+    return values.reshape(-1, *[1] * after) if after else values

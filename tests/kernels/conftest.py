@@ -1,0 +1,36 @@
+"""Each way of running the kernels, as a fixture."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import ways
+
+
+@pytest.fixture(params=ways.MODES)
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if "fused" in request.param:
+        monkeypatch.setattr("evenbatch.kernels.tensorflow._WORTH_FUSING", 0)
+        monkeypatch.setattr("evenbatch.kernels.tensorflow._WORTH_FUSING_INFERENCE", 0)
+    if request.param == "native":
+        monkeypatch.setattr("evenbatch.kernels.torch._SMALL", 0)
+    if request.param == "traced":
+        monkeypatch.setattr("evenbatch.kernels.torch._is_traced", lambda: True)
+    return str(request.param)
+
+
+@pytest.fixture
+def run(mode: str) -> Callable[..., list[Any]]:
+    """`run(function, *arrays)`: the arrays that a function of tensors gives, computed in the mode at hand."""
+    return lambda function, *arrays, axis=-1: ways.run(mode, function, arrays, axis)
+
+
+@pytest.fixture
+def double() -> Any:
+    """A context in which float64 is kept."""
+    if ways.BACKEND == "jax":
+        import jax
+
+        return jax.enable_x64(True)
+    return contextlib.nullcontext()
