@@ -10,7 +10,7 @@ space := $(subst ,, )
 EXTRAS := $(subst $(space),$(comma),$(strip $(BACKENDS)))
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # What can differ from one backend to the next; the first backend runs all tests.
-BACKEND_TESTS := tests/layers tests/recipes tests/probes tests/study tests/test_replicas.py
+BACKEND_TESTS := tests/layers tests/recipes tests/probes tests/study tests/bench tests/test_replicas.py
 
 .PHONY: help demo test lint format bench clean
 
@@ -36,8 +36,8 @@ format: $(STAMP)  ## Lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-demo  ## What compare adds to bare training
-	$(BIN)/python benchmarks/compare_overhead.py
+bench: $(VENV)/.installed-demo  ## Time the layer against Keras' on this machine
+	$(BIN)/evenbatch bench
 
 clean:  ## Remove the environment and what tools left behind
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from evenbatch import __version__
+from evenbatch.cli.bench import bench
 from evenbatch.cli.compare import compare
 from evenbatch.cli.train import train
 from evenbatch.recipes import RECIPES
@@ -22,7 +23,7 @@ app = typer.Typer(
 _RECIPES = "Recipes:\n\n" + "\n\n".join(f"{recipe.name}: {recipe.summary}." for recipe in RECIPES.values())
 
 
-def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+def _stoppable(command: Callable[..., None], note: str) -> Callable[..., None]:
     """The command, ending with one line and exit code 130 where the user stops it."""
 
     @functools.wraps(command)
@@ -30,14 +31,15 @@ def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **options)
         except KeyboardInterrupt:
-            typer.echo("Stopped; the same command goes on from here.", err=True)
+            typer.echo(f"Stopped; {note}.", err=True)
             raise typer.Exit(130) from None
 
     return run
 
 
 for _command in (train, compare):
-    app.command(epilog=_RECIPES)(_stoppable(_command))
+    app.command(epilog=_RECIPES)(_stoppable(_command, "the same command goes on from here"))
+app.command()(_stoppable(bench, "what was measured is not kept"))
 
 
 def _print_version(asked: bool) -> None:

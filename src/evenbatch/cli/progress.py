@@ -1,4 +1,4 @@
-"""Progress with time left, on standard error: a bar where there is a terminal, a line a trial or an epoch elsewhere."""
+"""Progress with time left, on standard error: a bar where there is a terminal, a line for each piece elsewhere."""
 
 import threading
 import time
@@ -173,3 +173,36 @@ class TrainingProgress:
             + (f"; {left}" if left and not self._console.is_terminal else ""),
             soft_wrap=True,
         )
+
+
+class BenchProgress:
+    """Watches measurements, case by case."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = _bar(self._console)
+        self._number = 0
+        self._spent = 0.0
+        self._cost = 0.0
+
+    def begin(self, cases: int, cost: float) -> None:
+        """So many cases will be measured, which together cost that much."""
+        self._cases = cases
+        self._left = TimeLeft(0, cost)
+        self._task = self._bar.add_task("measuring", total=cases, left="")
+        self._bar.start()
+
+    def case(self, name: str, cost: float) -> None:
+        """Shows the case that begins; the one before it is done."""
+        self._spent += self._cost
+        self._cost = cost
+        left = self._left(self._spent)
+        self._bar.update(self._task, completed=self._number, description=escape(name), left=left)
+        self._number += 1
+        if not self._console.is_terminal:
+            line = f"  [{self._number}/{self._cases}] {name}"
+            self._console.print(escape(line + (f"; {left}" if left else "")), soft_wrap=True)
+
+    def end(self) -> None:
+        """Takes the bar away, so that the tables stand alone."""
+        self._bar.stop()

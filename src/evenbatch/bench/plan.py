@@ -1,0 +1,126 @@
+"""What a user asked to be measured, as a checked plan. Every bad argument ends here, before a backend loads."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evenbatch.errors import InvalidArgument, require_count, unknown
+from evenbatch.recipes import RECIPES
+
+MODES = {"tensorflow": ("graph", "eager", "compiled"), "jax": ("compiled",), "torch": ("eager", "compiled")}
+"""How each backend can run a layer; the first is what it does unless told otherwise."""
+
+DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of one number of each type."""
+
+PARTS = ("layers", "models", "memory")
+MODELS = (*RECIPES, "mobilenet_v2")
+
+_SHAPES = ("64x56x56x64", "128x28x28x32", "256x1024", "32x64")
+_QUICK_SHAPES = ("8x14x14x16", "32x64")
+_MODELS = ("mlp", "cnn", "resnet20", "mobilenet_v2")
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class MemoryCase:
+    """A stack of convolution, normalization and activation that is trained for one step."""
+
+    batch: int
+    size: int
+    channels: int
+    filters: int
+    depth: int
+    processes: int
+
+
+_MEMORY = MemoryCase(batch=32, size=64, channels=16, filters=32, depth=6, processes=3)
+_QUICK_MEMORY = MemoryCase(batch=8, size=32, channels=16, filters=16, depth=3, processes=1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how."""
+
+    backend: str
+    dtype: str
+    modes: tuple[str, ...]
+    rounds: int
+    shapes: tuple[Shape, ...]
+    models: tuple[str, ...]
+    memory: MemoryCase | None
+
+
+def plan(
+    backend: str,
+    *,
+    shapes: Sequence[str] = (),
+    dtype: str = "float32",
+    modes: Sequence[str] = (),
+    models: Sequence[str] = (),
+    only: Sequence[str] = (),
+    rounds: int | None = None,
+    quick: bool = False,
+) -> Plan:
+    """The plan for what was asked; what is left empty gets its default.
+
+    Args:
+        backend: Name of the Keras backend that runs.
+        shapes: Shapes of the layer's inputs, as in "64x56x56x64"; the last number is the channels.
+        dtype: Type of the layer's inputs; models of 16 bits are of mixed precision.
+        modes: Ways to run, of those the backend has.
+        models: Names of recipes, or "mobilenet_v2".
+        only: Parts to measure, of `PARTS`.
+        rounds: Times that every arm is measured.
+        quick: Small shapes, the smallest model, few rounds, no memory: a first look.
+
+    Raises:
+        InvalidArgument: an argument is outside what is allowed.
+    """
+    parts = _chosen("--only", only) or (("layers", "models") if quick else PARTS)
+    _require_known("part for --only", parts, PARTS)
+    _require_known(f"mode of {backend} for --mode", modes, MODES[backend])
+    _require_known("dtype for --dtype", [dtype], DTYPES)
+    _require_known("model for --model", models, MODELS)
+    parsed = tuple(map(parse_shape, _chosen("--shape", shapes) or (_QUICK_SHAPES if quick else _SHAPES)))
+    return Plan(
+        backend=backend,
+        dtype=dtype,
+        modes=_chosen("--mode", modes) or MODES[backend][:1],
+        rounds=require_count("--rounds", rounds if rounds is not None else 3 if quick else 9),
+        shapes=parsed if "layers" in parts else (),
+        models=(_chosen("--model", models) or (_MODELS[:1] if quick else _MODELS)) if "models" in parts else (),
+        memory=(_QUICK_MEMORY if quick else _MEMORY) if "memory" in parts else None,
+    )
+
+
+def parse_shape(text: str) -> Shape:
+    """`"64x56x56x64"` as `(64, 56, 56, 64)`.
+
+    Raises:
+        InvalidArgument: it is no shape, or it has one value a channel, which has no variance.
+    """
+    shape = tuple(int(number) for number in text.split("x")) if re.fullmatch(r"[0-9]+(x[0-9]+)+", text) else ()
+    if not shape or 0 in shape:
+        raise InvalidArgument(
+            f"--shape must be two or more positive integers joined by x, such as 64x56x56x64, received {text!r}"
+        )
+    if math.prod(shape[:-1]) == 1:
+        raise InvalidArgument(
+            f"--shape must hold two or more values for each channel (its last number), received {text!r}"
+        )
+    return shape
+
+
+def _require_known(what: str, received: Sequence[str], allowed: Sequence[str] | dict[str, int]) -> None:
+    for name in received:
+        if name not in allowed:
+            raise unknown(what, name, allowed)
+
+
+def _chosen(option: str, values: Sequence[str]) -> tuple[str, ...]:
+    if len(set(values)) < len(values):
+        raise InvalidArgument(f"{option} must be given once for each value, received {', '.join(values)}")
+    return tuple(values)
