@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import ways
 
+# What is about one backend's own ways is not collected with another.
+collect_ignore = [f"test_on_{name}.py" for name in ("tensorflow", "jax", "torch") if name != ways.BACKEND]
+
 
 @pytest.fixture(params=ways.MODES)
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:

@@ -74,22 +74,23 @@ def _by_own_moments(axis: int, epsilon: float, x: Any, gamma: Any, beta: Any) ->
 
 @_by_own_moments.defjvp
 def _derivative(axis: int, epsilon: float, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    """Section 3 of Ioffe & Szegedy 2015, in forward mode."""
+    """Section 3 of Ioffe & Szegedy 2015, in forward mode.
+
+    What has the size of a channel is gathered first. So the transpose sums the gradient and its product with `x` once
+    each, and nothing but `x` is kept for it.
+    """
     x, gamma, beta = primals
     tx, tgamma, tbeta = tangents
-    mean, variance = _moments(axis, epsilon, x)
-    inverse = jax.lax.rsqrt(variance + epsilon)
-    scale, n, others = inverse * gamma, max(_count(x, axis), 1), _others(x, axis)
-    normalized = _centred(x, mean, axis) * _along(inverse, x, axis)
-    wide = tx.astype(mean.dtype)
-    tmean = jnp.sum(wide, others) / n
-    projection = jnp.sum(wide * normalized, others) / n
-    # What has the size of a channel is gathered first: so the transpose sums the gradient twice, not four times.
-    along_normalized, constant = tgamma - scale * projection, tbeta - scale * tmean
-    ty = wide * _along(scale, x, axis) + normalized * _along(along_normalized, x, axis) + _along(constant, x, axis)
-    y = normalized * _along(gamma, x, axis) + _along(beta, x, axis)
-    tvariance = 2 * projection * jnp.sqrt(variance + epsilon)
-    return (y.astype(x.dtype), mean, variance), (ty.astype(x.dtype), tmean, tvariance)
+    y, mean, variance = _by_own_moments(axis, epsilon, x, gamma, beta)
+    inverse, others, n = jax.lax.rsqrt(variance + epsilon), _others(x, axis), max(_count(x, axis), 1)
+    values, changes, scale = x.astype(mean.dtype), tx.astype(mean.dtype), inverse * gamma
+    tmean = jnp.sum(changes, others) / n
+    along_normalized = (jnp.sum(changes * values, others) / n - mean * tmean) * inverse
+    slope = inverse * (tgamma - scale * along_normalized)
+    constant = tbeta - scale * tmean - mean * slope
+    ty = changes * _along(scale, x, axis) + values * _along(slope, x, axis) + _along(constant, x, axis)
+    tvariance = 2 * along_normalized * jnp.sqrt(variance + epsilon)
+    return (y, mean, variance), (ty.astype(x.dtype), tmean, tvariance)
 
 
 # Compiled even where the user's program is not: dispatching operation by operation would cost more than they do.

@@ -1,0 +1,60 @@
+"""Which of TensorFlow's ways is taken."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import ways
+
+from evenbatch import kernels
+from evenbatch.kernels import tensorflow as own
+
+LARGE = (16, 32, 32, 16)
+
+
+def operations(shape, jit_compile=None, mean=0.0):
+    """Types of the ops of a training step's graph, and its output."""
+    step = ways.gradients(ways.normalize_batch(-1, 1e-3))
+    x = (mean + np.random.default_rng(0).normal(size=shape)).astype("float32")
+    ones, zeros = np.ones(shape[-1], "float32"), np.zeros(shape[-1], "float32")
+    graph = tf.function(step, jit_compile=jit_compile).get_concrete_function(*map(tf.constant, (x, x, ones, zeros)))
+    return {node.op for node in graph.graph.as_graph_def().node}
+
+
+def test_a_large_tensor_in_a_graph_takes_the_fused_op():
+    assert "FusedBatchNormV3" in operations(LARGE)
+
+
+def test_a_small_tensor_in_a_graph_does_not():
+    assert "FusedBatchNormV3" not in operations((32, 64))
+
+
+def test_under_xla_the_one_pass_op_is_never_taken():
+    assert "FusedBatchNormV3" not in operations(LARGE, jit_compile=True)
+
+
+def test_a_function_inside_a_compiled_one_is_under_xla_too():
+    found = []
+
+    @tf.function
+    def inner(x):
+        found.append(own._under_xla())
+        return x
+
+    tf.function(lambda x: inner(x), jit_compile=True)(tf.zeros(()))
+    inner(tf.zeros((1,)))
+    assert found == [True, False]
+
+
+@pytest.mark.parametrize(("mean", "distrusted"), [(0.0, False), (2.0, False), (1e3, True)])
+def test_the_fused_op_is_distrusted_where_the_mean_is_far(mean, distrusted):
+    assert bool(own._distrusted(tf.constant([0.0, mean]), tf.ones(2), 16_384, 1e-3)) is distrusted
+
+
+def test_the_variance_of_the_whole_is_known_where_the_batch_is_not():
+    x = np.random.default_rng(0).normal(size=LARGE).astype("float32")
+    run = tf.function(
+        lambda x: kernels.normalize_batch(x, None, None, -1, 1e-3)[1],
+        input_signature=[tf.TensorSpec((None, *LARGE[1:]))],
+    )
+    np.testing.assert_allclose(run(x).variance, x.astype("float64").var((0, 1, 2)), rtol=1e-5)
+    assert np.asarray(run(x).count) == x.size // LARGE[-1]
