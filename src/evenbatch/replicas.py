@@ -4,8 +4,12 @@ One replica pays nothing: with a count of one, the layer takes its statistics as
 """
 
 import sys
+from functools import cache
 
 from evenbatch import backend
+
+# Asked at every call of a layer, by when Keras has loaded and the answer stays.
+_framework = cache(backend.chosen)
 
 
 def count() -> int:
@@ -13,7 +17,7 @@ def count() -> int:
 
     On JAX always 1: under `jit` and sharding a batch's statistics are those of the global batch already.
     """
-    name = backend.chosen()
+    name = _framework()
     if name == "tensorflow":
         return _tensorflow()
     return _torch() if name == "torch" else 1

@@ -18,6 +18,11 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         monkeypatch.setattr("evenbatch.kernels.tensorflow._WORTH_FUSING_INFERENCE", 0)
     if request.param == "native":
         monkeypatch.setattr("evenbatch.kernels.torch._SMALL", 0)
+    if "large" in request.param:
+        import jax
+
+        jax.clear_caches()  # what was compiled for small tensors is not asked again
+        monkeypatch.setattr("evenbatch.kernels.jax._SMALL", 0)
     if request.param == "traced":
         monkeypatch.setattr("evenbatch.kernels.torch._is_traced", lambda: True)
     return str(request.param)

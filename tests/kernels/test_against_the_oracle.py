@@ -24,7 +24,7 @@ HARD = {
     "constant": (0.0, 3.0),
 }
 QUICK = settings(
-    max_examples=25,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -10,10 +10,10 @@ from evenbatch import kernels
 
 BACKEND = keras.backend.backend()
 
-# `fused` and `native` take the way of large tensors for small ones; `dynamic` knows no size but the channels'.
+# `fused`, `large` and `native` take the way of large tensors for small ones; `dynamic` knows no size but the channels'.
 MODES = {
     "tensorflow": ("eager", "graph", "fused", "dynamic", "dynamic fused", "compiled"),
-    "jax": ("eager", "compiled"),
+    "jax": ("eager", "large compiled"),
     "torch": ("eager", "native", "traced"),
 }[BACKEND]
 
@@ -78,7 +78,7 @@ def _run_tensorflow(mode: str, function: Any, arrays: Any, axis: int) -> list[An
 def _run_jax(mode: str, function: Any, arrays: Any, _: int) -> list[Any]:
     import jax
 
-    function = jax.jit(function) if mode == "compiled" else function
+    function = jax.jit(function) if "compiled" in mode else function
     return [np.asarray(value) for value in function(*map(jax.numpy.asarray, arrays))]
 
 

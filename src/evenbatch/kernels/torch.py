@@ -26,7 +26,7 @@ _LARGEST_RATIO = 100.0
 def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> tuple[Any, Statistics]:
     """Normalizes `x` by its own moments."""
     count, channels, like = _count(x, axis), x.shape[axis], _wide(x)
-    if count < 2 or _is_traced():
+    if count < 2 or x.numel() < _SMALL or _is_traced():
         wide = x.to(like)  # once, so that its gradients are added in float32
         found = moments(wide, axis)
         y = normalize(wide, found.mean, found.variance, gamma, beta, axis, epsilon).to(x.dtype)
@@ -140,7 +140,7 @@ def _merged_moments(x: Any) -> tuple[Any, Any]:
     """
     channels, count = x.shape[1], x.numel() // x.shape[1]
     parts = _parts(count, channels) if x.dim() == 2 else 1
-    if x.numel() < _SMALL or (x.dim() == 2 and count // parts > _LONGEST):
+    if x.dim() == 2 and count // parts > _LONGEST:
         variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, 1), correction=0)
         return mean, variance
     wide = x.reshape(count // parts, parts * channels) if parts > 1 else x
@@ -166,6 +166,8 @@ def _channels_second(x: Any, axis: int) -> tuple[Any, Any]:
     Rows of channels become a matrix; planes of channels stay planes.
     """
     rank, axis = x.dim(), axis % x.dim()
+    if rank == 2 and axis == 1 and x.is_contiguous():
+        return x, lambda y: y
     rows, planes = x.movedim(axis, -1), x.movedim(axis, 1) if axis else x.movedim(0, -1)
     if x.device.type != "cpu" or (axis and rank > 2 and planes.is_contiguous()):
         return planes, lambda y: y.movedim(1, axis) if axis else y.movedim(-1, 0)
@@ -178,7 +180,8 @@ def _is_traced() -> bool:
 
 
 def _is_far(mean: Any, variance: Any, epsilon: float) -> bool:
-    return bool((mean.square() > (variance + epsilon).mul_(_LARGEST_RATIO**2)).any())
+    most = _LARGEST_RATIO**2
+    return bool(torch.sub(mean.square(), variance, alpha=most).max() > most * epsilon)
 
 
 def _wide(x: Any) -> Any:
