@@ -15,7 +15,7 @@ BELOW = {
     "errors": set(),
     "files": {"errors"},
     "backend": {"errors"},
-    "replicas": {"errors", "backend"},
+    "replicas": set(),
     "kernels": {"backend"},
     "layers": {"errors", "backend", "replicas", "kernels"},
     "datasets": {"errors"},

@@ -4,12 +4,8 @@ One replica pays nothing: with a count of one, the layer takes its statistics as
 """
 
 import sys
-from functools import cache
 
-from evenbatch import backend
-
-# Asked at every call of a layer, by when Keras has loaded and the answer stays.
-_framework = cache(backend.chosen)
+import keras
 
 
 def count() -> int:
@@ -17,7 +13,7 @@ def count() -> int:
 
     On JAX always 1: under `jit` and sharding a batch's statistics are those of the global batch already.
     """
-    name = _framework()
+    name = keras.backend.backend()
     if name == "tensorflow":
         return _tensorflow()
     return _torch() if name == "torch" else 1

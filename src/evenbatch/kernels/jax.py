@@ -6,6 +6,7 @@ mean within a sum, it first writes the difference to memory. So there the varian
 exact enough, which the two moments themselves tell, and two-pass elsewhere.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,7 @@ def _derivative(axis: int, epsilon: float, primals: Any, tangents: Any) -> tuple
     x, gamma, beta = primals
     tx, tgamma, tbeta = tangents
     y, mean, variance = _by_own_moments(axis, epsilon, x, gamma, beta)
-    inverse, others, n = jax.lax.rsqrt(variance + epsilon), _others(x, axis), max(_count(x, axis), 1)
+    inverse, others, n = jax.lax.rsqrt(variance + epsilon), _others(x, axis), _at_least_one(_count(x, axis))
     values, changes, scale = x.astype(mean.dtype), tx.astype(mean.dtype), inverse * gamma
     tmean = jnp.sum(changes, others) / n
     along_normalized = (jnp.sum(changes * values, others) / n - mean * tmean) * inverse
@@ -103,7 +104,7 @@ _normalize_batch = jax.jit(_by_own_moments, static_argnums=(0, 1))
 
 def _moments(axis: int, epsilon: float, x: Any) -> tuple[Any, Any]:
     one_pass_if_exact, two_pass = partial(_one_pass_if_exact, axis, epsilon), partial(_two_pass, axis)
-    if x.size < _SMALL:
+    if isinstance(x.size, int) and x.size < _SMALL:
         return two_pass(x)
     # Elsewhere a pass is cheap, and a condition makes the device wait for the host.
     moments: tuple[Any, Any] = jax.lax.platform_dependent(x, cpu=one_pass_if_exact, default=two_pass)
@@ -111,7 +112,7 @@ def _moments(axis: int, epsilon: float, x: Any) -> tuple[Any, Any]:
 
 
 def _one_pass_if_exact(axis: int, epsilon: float, x: Any) -> tuple[Any, Any]:
-    values, others, n = x.astype(_wide(x)), _others(x, axis), max(_count(x, axis), 1)
+    values, others, n = x.astype(_wide(x)), _others(x, axis), _at_least_one(_count(x, axis))
     mean = jnp.sum(values, others) / n
     variance = jnp.sum(jnp.square(values), others) / n - jnp.square(mean)
     cancels = jnp.any(jnp.square(mean) > _LARGEST_CANCELLATION * (variance + epsilon))
@@ -124,7 +125,7 @@ def _one_pass_if_exact(axis: int, epsilon: float, x: Any) -> tuple[Any, Any]:
 @partial(jax.jit, static_argnums=0)
 def _two_pass(axis: int, x: Any) -> tuple[Any, Any]:
     """The corrected two-pass algorithm of Chan, Golub & LeVeque 1983: what rounding left in the mean comes back."""
-    values, others, n = x.astype(_wide(x)), _others(x, axis), max(_count(x, axis), 1)
+    values, others, n = x.astype(_wide(x)), _others(x, axis), _at_least_one(_count(x, axis))
     mean = jnp.sum(values, others) / n
     deviation = _centred(x, mean, axis)
     rest = jnp.sum(deviation, others) / n
@@ -140,8 +141,14 @@ def _others(x: Any, axis: int) -> tuple[int, ...]:
     return tuple(i for i in range(x.ndim) if i != axis % x.ndim)
 
 
-def _count(x: Any, axis: int) -> int:
-    return int(x.size // x.shape[axis]) if x.shape[axis] else 0
+def _count(x: Any, axis: int) -> Any:
+    """Values per channel: an int, or a scalar where an export leaves the batch open."""
+    count = math.prod(x.shape[i] for i in _others(x, axis))
+    return count if isinstance(count, int) else jnp.asarray(count, _wide(x))
+
+
+def _at_least_one(count: Any) -> Any:
+    return max(count, 1) if isinstance(count, int) else jnp.maximum(count, 1)
 
 
 def _centred(x: Any, mean: Any, axis: int) -> Any:

@@ -68,6 +68,8 @@ def moments(x: Any, axis: int) -> Statistics:
     if count == 0:
         nothing = x.new_zeros(x.shape[axis], dtype=_wide(x))
         return Statistics(count, nothing, nothing)
+    if _is_traced():
+        return Statistics(count, *_corrected_moments(x.to(_wide(x)), axis))
     variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, axis), correction=0)
     return Statistics(count, mean, variance)
 
@@ -106,6 +108,7 @@ class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
         ctx.save_for_backward(x, gamma, mean, variance)
 
     @staticmethod
+    @torch.compiler.disable  # compiled, it would read what checkpointing had already given away
     def backward(ctx: Any, dy: Any, *_: Any) -> Any:
         x, gamma, mean, variance = ctx.saved_tensors
         # Differentiable in its turn: PyTorch knows the derivative of this function with respect to dy, x and gamma.
@@ -129,6 +132,15 @@ def _by_framework(x: Any, gamma: Any, beta: Any, count: int, epsilon: float) -> 
     mean, unbiased = torch.zeros_like(gamma), torch.zeros_like(gamma)
     y = torch.nn.functional.batch_norm(x, mean, unbiased, gamma, beta, training=True, momentum=1.0, eps=epsilon)
     return y, mean, unbiased * ((count - 1) / count)
+
+
+def _corrected_moments(x: Any, axis: int) -> tuple[Any, Any]:
+    """The corrected two-pass algorithm of Chan, Golub & LeVeque 1983: what rounding left in the mean comes back."""
+    others = _others(x, axis)
+    mean = x.mean(others)
+    deviation = x - _along(mean, x, axis)
+    rest = deviation.mean(others)
+    return mean + rest, (deviation.square().mean(others) - rest.square()).clamp(min=0)
 
 
 def _merged_moments(x: Any) -> tuple[Any, Any]:

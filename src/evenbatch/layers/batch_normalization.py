@@ -126,20 +126,43 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         config: dict[str, Any] = super().get_config()
         return {**config, "debias": True} if self.debias else config
 
+    def save_own_variables(self, store: Any) -> None:
+        """Saves as Keras' layer does, and `moving_weight` under its name, so that a file tells what it holds."""
+        for i, variable in enumerate(self._weights_of_keras()):
+            store[str(i)] = variable
+        if self.debias:
+            store["moving_weight"] = self.moving_weight
+
     def load_own_variables(self, store: Any) -> None:
-        """Loads from a file, be it of this layer, of Keras' or of this one with another `debias`."""
-        if not self.built or len(store.keys()) == len(self.weights):
-            super().load_own_variables(store)
-        elif self.debias and len(store.keys()) == len(self.weights) - 1:
-            *others, weight = self.weights
-            for i, variable in enumerate(others):
-                variable.assign(store[str(i)])
-            weight.assign(ops.ones((2,)))
-        elif not self.renorm and len(store.keys()) == len(self.weights) + 1:
-            for i, variable in enumerate(self.weights):
-                variable.assign(store[str(i)])
-        else:
-            super().load_own_variables(store)  # says what is missing
+        """Loads from a file, be it of this layer, of Keras' or of this one with another `debias`.
+
+        Raises:
+            InvalidArgument: the file holds other weights.
+        """
+        if not self.built:
+            super().load_own_variables(store)  # says so
+            return
+        expected, names = self._weights_of_keras(), {*store.keys()}
+        if names - {"moving_weight"} != {str(i) for i in range(len(expected))}:
+            raise InvalidArgument(
+                f"the layer {self.name!r} expects {len(expected)} weights, {', '.join(w.name for w in expected)}, and "
+                f"received a file with {len(names)}; give it the center, scale and renorm of the layer that was saved"
+            )
+        for i, variable in enumerate(expected):
+            variable.assign(store[str(i)])
+        if self.debias:
+            self.moving_weight.assign(store["moving_weight"] if "moving_weight" in names else ops.ones((2,)))
+
+    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
+        """The call as it is, also under `keras.RematScope`.
+
+        Of its inputs the gradient keeps nothing but the inputs themselves, and computed again, the layer would follow
+        each batch twice.
+        """
+        return layer_call
+
+    def _weights_of_keras(self) -> list[Any]:
+        return [weight for weight in self.weights if weight is not self.moving_weight]
 
     def _gamma_and_beta(self) -> tuple[Any, Any]:
         return self.gamma.value if self.scale else None, self.beta.value if self.center else None
@@ -200,7 +223,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         Truth values where the shape tells, else tensors.
         """
         known = (batch.count > 0, batch.count > 1)
-        return [one if ops.is_tensor(one) else bool(one) for one in known]
+        # A branch and not bool(), which torch.compile leaves as symbolic as the size.
+        return [one if ops.is_tensor(one) else (True if one else False) for one in known]  # noqa: SIM210
 
     def _rate(self, known: Any) -> Any:
         """By how much of the difference a moving statistic moves."""
