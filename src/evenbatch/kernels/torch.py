@@ -15,7 +15,7 @@ import torch
 from evenbatch.kernels.statistics import Statistics
 
 # How many rows are laid side by side, at most, how many channels that may make, and the longest chain that is allowed.
-_SIDE_BY_SIDE, _WIDEST, _LONGEST = 256, 2**14, 2**12
+_SIDE_BY_SIDE, _WIDEST, _LONGEST = 64, 2**12, 2**12
 # Below this number of elements the fewest operations are the fastest (measured on 2 cores).
 _SMALL = 2**14
 # The CPU's `x * a + b` rounds at the size of the mean, and so do means that are merged. Where a mean is more than this
@@ -146,23 +146,24 @@ def _corrected_moments(x: Any, axis: int) -> tuple[Any, Any]:
 def _merged_moments(x: Any) -> tuple[Any, Any]:
     """Mean and biased variance over all axes but the second.
 
-    A batch of planes is summed in float64 as it is; a matrix of rows in parts. They are of one size, so the merge of
-    Chan, Golub & LeVeque 1983 is the mean of their means,
-    and the mean of their variances with the variance of their means added.
+    A batch of planes is summed in float64 as it is, rows are in parts. These are of one size, so the merge of Chan,
+    Golub & LeVeque 1983 is the mean of their means, and the mean of their variances and squared distances to it.
     """
     channels, count = x.shape[1], x.numel() // x.shape[1]
-    parts = _parts(count, channels) if x.dim() == 2 else 1
-    if x.dim() == 2 and count // parts > _LONGEST:
+    in_rows = x.dim() == 4 and x.shape[2] == x.shape[3] == 1
+    parts = _parts(count, channels) if in_rows else 1
+    if in_rows and count // parts > _LONGEST:
         variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, 1), correction=0)
         return mean, variance
-    wide = x.reshape(count // parts, parts * channels) if parts > 1 else x
+    wide = x.reshape(count // parts, parts * channels, 1, 1) if parts > 1 else x
     # Given float32 arrays to fill, the kernel keeps float32 statistics of float16 and bfloat16 batches.
     filled = x.new_zeros(parts * channels, dtype=_wide(x)) if x.dtype != _wide(x) else None
     means, variances = torch.batch_norm_update_stats(wide, filled, filled, 1.0)
     if parts == 1:
         return means, variances
-    among, mean = torch.var_mean(means.view(parts, channels), 0, correction=0)
-    return mean, variances.view(parts, channels).mean(0) + among
+    means, variances = means.view(parts, channels), variances.view(parts, channels)
+    mean = means.mean(0)
+    return mean, (variances + (means - mean).square()).mean(0)
 
 
 @lru_cache(maxsize=1024)
@@ -175,15 +176,17 @@ def _parts(count: int, channels: int) -> int:
 def _channels_second(x: Any, axis: int) -> tuple[Any, Any]:
     """`x` with its channels second, without a copy where memory allows it, and the way back.
 
-    Rows of channels become a matrix; planes of channels stay planes.
+    Rows of channels become images of one pixel, which the native kernels are fastest with; planes of channels stay
+    planes.
     """
     rank, axis = x.dim(), axis % x.dim()
     if rank == 2 and axis == 1 and x.is_contiguous():
-        return x, lambda y: y
+        return x[:, :, None, None], lambda y: y[:, :, 0, 0]
     rows, planes = x.movedim(axis, -1), x.movedim(axis, 1) if axis else x.movedim(0, -1)
     if x.device.type != "cpu" or (axis and rank > 2 and planes.is_contiguous()):
         return planes, lambda y: y.movedim(1, axis) if axis else y.movedim(-1, 0)
-    return rows.reshape(-1, x.shape[axis]).contiguous(), lambda y: y.view(rows.shape).movedim(-1, axis)
+    matrix = rows.reshape(-1, x.shape[axis], 1, 1).contiguous()
+    return matrix, lambda y: y.view(rows.shape).movedim(-1, axis)
 
 
 def _is_traced() -> bool:
