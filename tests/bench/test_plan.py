@@ -57,6 +57,11 @@ def test_what_is_asked_for_replaces_the_defaults():
         ({"only": ["layer"]}, "unknown part for --only 'layer'.*did you mean 'layers'"),
         ({"rounds": 0}, "--rounds must be an integer of at least 1, received 0"),
         ({"shapes": ["8x4", "8x4"]}, "--shape must be given once for each value, received 8x4, 8x4"),
+        ({"shapes": ["08x4", "8x4"]}, "--shape must be given once for each value, received 8x4, 8x4"),
+        ({"shapes": ["99999999999x4"]}, "--shape must hold at most 1,073,741,824 numbers.*received '99999999999x4'"),
+        ({"shapes": ["8x4"], "only": ["models"]}, "--shape must not be given where only models is measured"),
+        ({"models": ["mlp"], "only": ["layers"]}, "--model must not be given where only layers is measured"),
+        ({"modes": ["eager"], "only": ["memory"]}, "--mode must not be given where only memory is measured"),
     ],
 )
 def test_a_bad_argument_is_one_sentence(asked, sentence):

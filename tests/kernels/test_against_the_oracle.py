@@ -148,3 +148,18 @@ def test_a_variance_is_never_negative(run, ratio):
     y, _, variance = run(ways.normalize_batch(-1, 0.0), x, np.ones(4, "float32"), np.zeros(4, "float32"))
     assert (variance >= 0).all()
     assert not np.isnan(y[:, variance > 0]).any()
+
+
+@pytest.mark.parametrize("size", [400, 20_000])
+def test_a_mean_whose_square_overflows_is_normalized(run, size):
+    x = (1e20 + 1e17 * np.random.default_rng(0).normal(size=(size, 2))).astype("float32")
+    y, _, variance = run(ways.normalize_batch(-1, 1e-3), x, np.ones(2, "float32"), np.zeros(2, "float32"))
+    np.testing.assert_allclose(variance, x.astype("float64").var(0), rtol=0.02)
+    assert not np.isnan(y).any()
+
+
+def test_a_variance_that_overflows_is_infinite_and_normalizes_to_nothing(run):
+    x = (1e30 * np.random.default_rng(0).normal(size=(64, 2))).astype("float32")
+    y, _, variance = run(ways.normalize_batch(-1, 1e-3), x, np.ones(2, "float32"), np.full(2, 0.5, "float32"))
+    np.testing.assert_array_equal(variance, np.inf)
+    np.testing.assert_array_equal(y, 0.5)

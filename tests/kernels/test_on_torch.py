@@ -28,3 +28,20 @@ def test_a_prime_number_of_rows_is_exact_too(count):
     x = np.random.default_rng(0).normal(3, 1, (count, 8)).astype("float32")
     _, batch = own.normalize_batch(torch.tensor(x), None, None, -1, 1e-3)
     np.testing.assert_allclose(batch.variance, x.astype("float64").var(0), rtol=3e-6)
+
+
+def test_forward_mode_reaches_large_tensors():
+    from torch.autograd import forward_ad
+
+    x, tangent = torch.randn(2000, 20), torch.randn(2000, 20)
+    with forward_ad.dual_level():
+        y, _ = own.normalize_batch(forward_ad.make_dual(x, tangent), None, None, -1, 1e-3)
+        found = forward_ad.unpack_dual(y).tangent
+    expected = torch.func.jvp(lambda x: (x - x.mean(0)) / (x.var(0, correction=0) + 1e-3).sqrt(), (x,), (tangent,))[1]
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_batch_of_large_batches_is_normalized_one_by_one():
+    x = torch.randn(3, 2000, 20)
+    found = torch.func.vmap(lambda x: own.normalize_batch(x, None, None, -1, 1e-3)[0])(x)
+    torch.testing.assert_close(found, torch.stack([own.normalize_batch(one, None, None, -1, 1e-3)[0] for one in x]))

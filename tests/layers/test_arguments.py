@@ -48,6 +48,11 @@ def test_inputs_that_do_not_fit_are_named_when_the_layer_is_built(axis, shape, m
         eb.BatchNormalization(axis=axis).build(shape)
 
 
+def test_an_unknown_rank_is_named():
+    with pytest.raises(InvalidArgument, match="number of axes of the inputs must be known"):
+        eb.BatchNormalization().build(None)
+
+
 def test_a_rank_of_one_is_refused_in_a_call_too():
     with pytest.raises(InvalidArgument, match="at least 2 axes"):
         eb.BatchNormalization()(np.ones(4, "float32"))

@@ -7,6 +7,9 @@ import pytest
 import evenbatch as eb
 from evenbatch.kernels import reference
 
+# JAX has float64 only where the whole process asks for it.
+DTYPES = ["float32", "float16", "bfloat16", *(["float64"] if keras.backend.backend() != "jax" else [])]
+
 
 def moved(x, *, mask=None, **arguments):
     """Moving mean and variance after one training step from 0.5 and 2."""
@@ -103,6 +106,35 @@ def test_integers_are_cast_as_in_keras(dtype):
     found, expected = (keras.ops.convert_to_numpy(layer(x, training=True)) for layer in (ours, theirs))
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, {"debias": True}, {"renorm": True}], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_fit_follows_batches_of_an_open_size_in_every_dtype(dtype, settings):
+    inputs = keras.Input((4,), dtype=dtype)
+    layer = eb.BatchNormalization(momentum=0.5, dtype=dtype, **settings)
+    model = keras.Model(inputs, keras.layers.Dense(1, dtype=dtype)(layer(inputs)))
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(3, 1, (24, 4)).astype("float32")
+    model.fit(x, x[:, :1], batch_size=8, epochs=2, verbose=0)
+    found = keras.ops.convert_to_numpy(keras.ops.cast(layer.moving_mean, "float32"))
+    np.testing.assert_allclose(found, x.mean(0), atol=0.7)
+
+
+@pytest.mark.parametrize("settings", [{}, {"debias": True}], ids=str)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_masked_batches_are_followed_in_every_dtype(dtype, settings):
+    x, mask = np.random.default_rng(0).normal(3, 1, (8, 5, 2)), np.arange(5)[None, :] < np.arange(1, 9)[:, None]
+    layer = eb.BatchNormalization(momentum=0.0, dtype=dtype, **settings)
+    layer(keras.ops.convert_to_tensor(x, dtype), training=True, mask=mask)
+    found = keras.ops.convert_to_numpy(keras.ops.cast(layer.moving_mean, "float32"))
+    np.testing.assert_allclose(found, reference.masked_moments(x, mask, -1).mean, rtol=0.01)
+
+
+def test_a_mask_may_be_a_list():
+    layer = eb.BatchNormalization(momentum=0.0)
+    layer(np.array([[1.0], [2.0], [9.0]], "float32"), training=True, mask=[True, True, False])
+    np.testing.assert_allclose(layer.get_weights()[2], 1.5)
 
 
 class TestDebias:

@@ -230,3 +230,16 @@ def test_a_configuration_is_json(settings):
     config = keras.saving.serialize_keras_object(layer)
     again = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
     assert keras.saving.serialize_keras_object(again) == config
+
+
+class WithDense(OURS):
+    """A user's subclass that holds another layer."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.inner = keras.layers.Dense(2)
+        self.inner.build(input_shape)
+
+
+def test_a_subclass_that_holds_a_layer_saves_its_own_weights_alone():
+    assert sorted(saved(built(WithDense, 2))) == ["0", "1", "2", "3"]

@@ -21,6 +21,8 @@ _SHAPES = ("64x56x56x64", "128x28x28x32", "256x1024", "32x64")
 _QUICK_SHAPES = ("8x14x14x16", "32x64")
 _MODELS = ("mlp", "cnn", "resnet20", "mobilenet_v2")
 
+_MOST_ELEMENTS = 2**30
+
 Shape = tuple[int, ...]
 
 
@@ -84,7 +86,9 @@ def plan(
     _require_known(f"mode of {backend} for --mode", modes, MODES[backend])
     _require_known("dtype for --dtype", [dtype], DTYPES)
     _require_known("model for --model", models, MODELS)
-    parsed = tuple(map(parse_shape, _chosen("--shape", shapes) or (_QUICK_SHAPES if quick else _SHAPES)))
+    _require_used(parts, shapes=shapes, models=models, modes=modes)
+    parsed = tuple(map(parse_shape, shapes or (_QUICK_SHAPES if quick else _SHAPES)))
+    _chosen("--shape", ["x".join(map(str, shape)) for shape in parsed])
     return Plan(
         backend=backend,
         dtype=dtype,
@@ -111,7 +115,25 @@ def parse_shape(text: str) -> Shape:
         raise InvalidArgument(
             f"--shape must hold two or more values for each channel (its last number), received {text!r}"
         )
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise InvalidArgument(
+            f"--shape must hold at most {_MOST_ELEMENTS:,} numbers, 4 GiB in float32, received {text!r}"
+        )
     return shape
+
+
+def _require_used(parts: Sequence[str], *, shapes: Sequence[str], models: Sequence[str], modes: Sequence[str]) -> None:
+    """Refuses an option for a part that is not measured."""
+    for option, given, used_by in (
+        ("--shape", shapes, ("layers",)),
+        ("--model", models, ("models",)),
+        ("--mode", modes, ("layers", "models")),
+    ):
+        if given and not set(used_by) & set(parts):
+            raise InvalidArgument(
+                f"{option} must not be given where only {' and '.join(parts)} is measured, received "
+                f"{', '.join(given)}; add --only {used_by[0]}"
+            )
 
 
 def _require_known(what: str, received: Sequence[str], allowed: Sequence[str] | dict[str, int]) -> None:

@@ -1,5 +1,6 @@
 """The file that the numbers go to: tried before anything is measured, written whole."""
 
+import tempfile
 from pathlib import Path
 
 from evenbatch import files
@@ -14,10 +15,10 @@ def require_writable(path: Path) -> None:
     """
     if path.is_dir():
         raise StorageError(f"--json must be a file or - for standard output, received {str(path)!r}, a directory")
-    trial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    # A run that fails is to leave no directory behind, so what is tried is the nearest one that exists.
+    nearest = next(parent for parent in path.absolute().parents if parent.exists())
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
     except OSError as error:
         raise StorageError(f"--json: {files.storage_error(path, error)}") from error

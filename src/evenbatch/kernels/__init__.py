@@ -10,8 +10,8 @@ Every backend's module defines the same five functions, with the same signatures
 
 `x` is a float tensor of rank 2 or more and `axis` the one of its channels. Everything else has the shape (channels,);
 gamma and beta may be None. Statistics are float32, or float64 for float64 inputs; `y` has the dtype of `x`.
-Gradients flow to x, gamma and beta, and twice where they are asked for twice; not through the statistics that
-`normalize_batch` returns beside `y`, nor to the moments of `inference`.
+Gradients flow to x, gamma and beta, and twice where they are asked for twice. None are promised through the statistics
+that `normalize_batch` returns beside `y` (JAX has them), nor to the moments of `inference`.
 
 One formula on every backend: subtract before scaling, accumulate in float32 or wider, the biased variance.
 `reference.py` is the oracle that all of them are tested against.

@@ -65,8 +65,7 @@ def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
     mean = jnp.sum(jnp.where(mask, values, 0), others) / n
     deviation = jnp.where(mask, _centred(x, mean, axis), 0)
     rest = jnp.sum(deviation, others) / n
-    variance = jnp.sum(jnp.square(deviation), others) / n - jnp.square(rest)
-    return Statistics(count, mean + rest, jnp.maximum(variance, 0))
+    return Statistics(count, mean + rest, _corrected(jnp.sum(jnp.square(deviation), others) / n, rest))
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -115,9 +114,10 @@ def _one_pass_if_exact(axis: int, epsilon: float, x: Any) -> tuple[Any, Any]:
     values, others, n = x.astype(_wide(x)), _others(x, axis), _at_least_one(_count(x, axis))
     mean = jnp.sum(values, others) / n
     variance = jnp.sum(jnp.square(values), others) / n - jnp.square(mean)
-    cancels = jnp.any(jnp.square(mean) > _LARGEST_CANCELLATION * (variance + epsilon))
+    little_cancels = jnp.square(mean) <= _LARGEST_CANCELLATION * (variance + epsilon)
+    exact = jnp.all(little_cancels & jnp.isfinite(variance))  # written so that what overflowed is not exact
     found: tuple[Any, Any] = jax.lax.cond(
-        cancels, partial(_two_pass, axis), lambda _: (mean, jnp.maximum(variance, 0)), x
+        exact, lambda _: (mean, jnp.maximum(variance, 0)), partial(_two_pass, axis), x
     )
     return found
 
@@ -129,8 +129,13 @@ def _two_pass(axis: int, x: Any) -> tuple[Any, Any]:
     mean = jnp.sum(values, others) / n
     deviation = _centred(x, mean, axis)
     rest = jnp.sum(deviation, others) / n
-    variance = jnp.sum(jnp.square(deviation), others) / n - jnp.square(rest)
-    return mean + rest, jnp.maximum(variance, 0)
+    return mean + rest, _corrected(jnp.sum(jnp.square(deviation), others) / n, rest)
+
+
+def _corrected(variance: Any, rest: Any) -> Any:
+    """The variance about the mean, of that about a mean which is off by `rest`. One that overflowed stays infinite."""
+    corrected = variance - jnp.where(jnp.isinf(variance), 0, jnp.square(rest))
+    return jnp.where(corrected < 0, 0, corrected)  # no maximum, whose derivative at 0 is a half
 
 
 def _wide(x: Any) -> Any:

@@ -85,8 +85,7 @@ def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
     mean = tf.reduce_sum(tf.where(mask, x, 0), others) / n
     deviation = tf.where(mask, x - _along(mean, x, axis), 0)
     rest = tf.reduce_sum(deviation, others) / n
-    variance = tf.reduce_sum(tf.square(deviation), others) / n - tf.square(rest)
-    return Statistics(count, mean + rest, tf.maximum(variance, 0))
+    return Statistics(count, mean + rest, _corrected(tf.reduce_sum(tf.square(deviation), others) / n, rest))
 
 
 def _way(x: Any, count: Any) -> Any:
@@ -192,7 +191,7 @@ def _fused_op_gradient(dy: Any, x: Any, gamma: Any, reserved: Any, axis: int, ep
 def _distrusted(mean: Any, variance: Any, count: Any, epsilon: float) -> Any:
     smaller, root = (min, math.sqrt) if isinstance(count, int) else (tf.minimum, tf.sqrt)
     largest_ratio = 2.0**24 * smaller(_LARGEST_BOUND / count, _LARGEST_EXPECTED / root(count))
-    return tf.reduce_any(tf.square(mean) > (variance + epsilon) * largest_ratio**2)
+    return tf.reduce_any(tf.abs(mean) > tf.sqrt(variance + epsilon) * largest_ratio)
 
 
 def _two_pass_forward(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilon: float) -> tuple[Any, Any, Any]:
@@ -230,8 +229,13 @@ def _corrected_moments(x: Any, count: Any, axis: int) -> tuple[Any, Any]:
     mean = tf.reduce_sum(x, others) / n
     deviation = x - _along(mean, x, axis)
     rest = tf.reduce_sum(deviation, others) / n
-    variance = tf.reduce_sum(tf.square(deviation), others) / n - tf.square(rest)
-    return mean + rest, tf.maximum(variance, 0)
+    return mean + rest, _corrected(tf.reduce_sum(tf.square(deviation), others) / n, rest)
+
+
+def _corrected(variance: Any, rest: Any) -> Any:
+    """The variance about the mean, of that about a mean which is off by `rest`. One that overflowed stays infinite."""
+    corrected = variance - tf.where(tf.math.is_inf(variance), tf.zeros_like(rest), tf.square(rest))
+    return tf.where(corrected < 0, tf.zeros_like(corrected), corrected)  # no maximum, whose derivative at 0 is a half
 
 
 def _parameter(values: Any, default: Any, x: Any, axis: int) -> Any:

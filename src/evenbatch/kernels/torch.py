@@ -84,8 +84,7 @@ def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
     mean = torch.where(mask, x, 0).sum(others) / n
     deviation = torch.where(mask, x - _along(mean, x, axis), 0)
     rest = deviation.sum(others) / n
-    variance = deviation.square().sum(others) / n - rest.square()
-    return Statistics(count, mean + rest, variance.clamp(min=0))
+    return Statistics(count, mean + rest, _corrected(deviation.square().sum(others) / n, rest))
 
 
 class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
@@ -140,7 +139,13 @@ def _corrected_moments(x: Any, axis: int) -> tuple[Any, Any]:
     mean = x.mean(others)
     deviation = x - _along(mean, x, axis)
     rest = deviation.mean(others)
-    return mean + rest, (deviation.square().mean(others) - rest.square()).clamp(min=0)
+    return mean + rest, _corrected(deviation.square().mean(others), rest)
+
+
+def _corrected(variance: Any, rest: Any) -> Any:
+    """The variance about the mean, of that about a mean which is off by `rest`. One that overflowed stays infinite."""
+    corrected = variance - torch.where(variance.isinf(), 0, rest.square())
+    return torch.where(corrected < 0, 0, corrected)  # no clamp, whose derivative at 0 is a choice
 
 
 def _merged_moments(x: Any) -> tuple[Any, Any]:
@@ -190,8 +195,14 @@ def _channels_second(x: Any, axis: int) -> tuple[Any, Any]:
 
 
 def _is_traced() -> bool:
-    """Whether a compiler or an exporter follows, which wants plain operations."""
-    return bool(torch.compiler.is_compiling() or torch.jit.is_tracing())
+    """Whether a compiler, an exporter, forward mode or `torch.func` follows, which want plain operations."""
+    return bool(
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        # Neither has a public name. Forward mode counts its levels from 0.
+        or torch.autograd.forward_ad._current_level >= 0
+        or torch._C._are_functorch_transforms_active()
+    )
 
 
 def _is_far(mean: Any, variance: Any, epsilon: float) -> bool:

@@ -55,12 +55,14 @@ def require_epsilon(value: Any) -> float:
     return number
 
 
-def require_channels(shape: Sequence[int | None], axis: int) -> None:
+def require_channels(shape: Sequence[int | None] | None, axis: int) -> None:
     """Checks that inputs of this shape have a batch and, at `axis`, a known number of channels.
 
     Raises:
         InvalidArgument: they have not.
     """
+    if shape is None:
+        raise InvalidArgument("the number of axes of the inputs must be known when the layer is built, received None")
     rank = len(shape)
     if rank < 2:
         raise InvalidArgument(

@@ -98,12 +98,18 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         if self.debias:
             # Last, so that the others stay where files of Keras' layer have them.
             self.moving_weight = self.add_weight(
-                shape=(2,), name="moving_weight", initializer="zeros", trainable=False, autocast=False
+                shape=(2,),
+                name="moving_weight",
+                initializer="zeros",
+                dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+                trainable=False,
+                autocast=False,
             )
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Normalizes, in training by the statistics of the batch, which the moving ones then follow."""
         if mask is not None:
+            mask = mask if hasattr(mask, "shape") else ops.convert_to_tensor(mask)
             require_mask(mask.shape, inputs.shape, self.axis)
         x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, "float32")
         if not (training and self.trainable):
@@ -162,7 +168,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         return layer_call
 
     def _weights_of_keras(self) -> list[Any]:
-        return [weight for weight in self.weights if weight is not self.moving_weight]
+        own = [*self._trainable_variables, *self._non_trainable_variables]  # and not those of layers within a subclass
+        return [weight for weight in own if weight is not self.moving_weight]
 
     def _gamma_and_beta(self) -> tuple[Any, Any]:
         return self.gamma.value if self.scale else None, self.beta.value if self.center else None
@@ -188,6 +195,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         if not self._shares():
             return kernels.moments(x, self.axis)
         mean, variance = ops.moments(x, axes=self._reduction_axes, synchronized=True)
+        # Keras does not tell how many values they are of; where there are replicas, it is taken that there are several.
         return Statistics(replicas.count(), mean, variance)
 
     def _renormalize(self, x: Any, mask: Any) -> Any:
@@ -198,24 +206,26 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         gamma, beta = self._compose_transforms(r, d, *self._gamma_and_beta(), mean.dtype)
         y = kernels.normalize(x, mean, variance, gamma, beta, self.axis, self.epsilon)
         _, has_variance = self._known(batch)
-        if has_variance is not False:
+        if has_variance is True:
+            self._update_renorm_statistics(mean, variance)
+        elif has_variance is not False:
             followers = self.non_trainable_variables
             before = [ops.copy(variable) for variable in followers]
             self._update_renorm_statistics(mean, variance)
             for variable, old in zip(followers, before, strict=True):
-                if has_variance is not True:
-                    variable.assign(ops.where(has_variance, ops.copy(variable), old))
+                variable.assign(ops.where(has_variance, ops.copy(variable), old))
         return y
 
     def _follow(self, batch: Statistics) -> None:
         """Moves the moving statistics towards the batch's, as far as the batch tells of them."""
         known = self._known(batch)
-        rates = self._corrected_rates(known) if self.debias else [self._rate(one) for one in known]
+        rates = self._corrected_rates(known) if self.debias else [self._rate(one, batch.mean.dtype) for one in known]
         for moving, value, one, rate in zip(
             (self.moving_mean, self.moving_variance), (batch.mean, batch.variance), known, rates, strict=True
         ):
             if one is not False:
-                moving.assign(ops.cast(moving.value, value.dtype) * (1 - rate) + value * rate)
+                share = ops.cast(rate, value.dtype) if ops.is_tensor(rate) else rate
+                moving.assign(ops.cast(moving.value, value.dtype) * (1 - share) + value * share)
 
     def _known(self, batch: Statistics) -> list[Any]:
         """Whether the batch tells of the mean and of the variance: one value has a mean, but no variance.
@@ -226,9 +236,9 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         # A branch and not bool(), which torch.compile leaves as symbolic as the size.
         return [one if ops.is_tensor(one) else (True if one else False) for one in known]  # noqa: SIM210
 
-    def _rate(self, known: Any) -> Any:
+    def _rate(self, known: Any, dtype: Any) -> Any:
         """By how much of the difference a moving statistic moves."""
-        return 1 - self.momentum if known is True else ops.where(known, 1 - self.momentum, 0.0)
+        return (1 - self.momentum) * (ops.cast(known, dtype) if ops.is_tensor(known) else known)
 
     def _corrected_rates(self, known: list[Any]) -> list[Any]:
         """The rates that make the moving statistics weighted means of batches alone.
@@ -236,7 +246,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         After t batches those have the weight `1 - momentum ** t` in all, by which Adam divides. Here the newest batch
         is given its share of that weight instead, so that the moving statistics are right as they are stored.
         """
-        shares = ops.stack([ops.cast(self._rate(one), self.moving_weight.dtype) for one in known])
+        dtype = self.moving_weight.dtype
+        shares = ops.stack([ops.cast(self._rate(one, dtype), dtype) for one in known])
         weights = self.moving_weight + shares * (1 - self.moving_weight)
         self.moving_weight.assign(weights)
         rates = shares / ops.where(weights > 0, weights, 1.0)
