@@ -96,7 +96,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         require_channels(input_shape, self.axis)
         super().build(input_shape)
         if self.debias:
-            # Last, so that the others stay where files of Keras' layer have them.
+            # Last, so that the list of weights begins as that of Keras' layer.
             self.moving_weight = self.add_weight(
                 shape=(2,),
                 name="moving_weight",
