@@ -27,8 +27,8 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     in this order) and saved files are those of Keras' layer, and so are its numbers, up to rounding.
 
     It differs where Keras' numbers are of no use: a batch without values leaves the moving statistics alone, one value
-    per channel leaves the moving variance alone, inputs whose mean is far from 0 are normalized as exactly as float32
-    allows, and second derivatives are those of the formula.
+    per channel leaves the moving variance alone, inputs whose mean is far from 0 are normalized more exactly,
+    and second derivatives are those of the formula.
 
     Args:
         axis: The axis of the channels, an integer: -1 for channels last, 1 for channels first.
