@@ -18,12 +18,16 @@ BELOW = {
     "replicas": set(),
     "kernels": {"backend"},
     "layers": {"errors", "backend", "replicas", "kernels"},
+    "graph": set(),
+    "sites": {"graph"},
+    "surgery": {"errors", "graph", "layers", "sites"},
+    "model_files": {"errors", "files", "sites"},
     "datasets": {"errors"},
     "recipes": {"errors", "layers", "datasets"},
-    "probes": {"errors"},
+    "probes": {"errors", "sites"},
     "report": {"errors", "files"},
     "study": {"errors", "files", "backend", "replicas", "layers", "recipes", "datasets", "probes", "report"},
-    "bench": {"errors", "files", "backend", "replicas", "kernels", "layers", "datasets", "recipes"},
+    "bench": {"errors", "files", "backend", "kernels", "layers", "surgery", "model_files", "datasets", "recipes"},
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
 

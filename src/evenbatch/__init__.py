@@ -15,14 +15,17 @@ from evenbatch.errors import MissingExtra
 if TYPE_CHECKING:
     from evenbatch.layers import BatchNormalization
     from evenbatch.study import Arm, Study, compare
+    from evenbatch.surgery import to_keras, upgrade
 
-__all__ = ["Arm", "BatchNormalization", "Study", "__version__", "compare"]
+__all__ = ["Arm", "BatchNormalization", "Study", "__version__", "compare", "to_keras", "upgrade"]
 
 _HOMES = {
     "Arm": "evenbatch.study",
     "BatchNormalization": "evenbatch.layers",
     "Study": "evenbatch.study",
     "compare": "evenbatch.study",
+    "to_keras": "evenbatch.surgery",
+    "upgrade": "evenbatch.surgery",
 }
 
 

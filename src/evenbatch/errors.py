@@ -7,6 +7,8 @@
     │   └── InvalidData         a data set cannot be used                   (also a ValueError)
     ├── BackendUnavailable      Keras' backend is none of ours, or not installed (also an ImportError)
     ├── MissingExtra            a command needs an extra that is not installed   (also an ImportError)
+    ├── UnsupportedModel        a model has parts that cannot be made again or exchanged
+    ├── BrokenPromise           a new model is not what was promised: a fault of evenbatch's
     ├── StudyConflict           a directory holds something else, or somebody else writes to it
     ├── StudyFailed             every trial of a study failed
     └── StorageError            a file could not be read or written whole   (also an OSError)
@@ -37,6 +39,14 @@ class BackendUnavailable(EvenbatchError, ImportError):
 
 class MissingExtra(EvenbatchError, ImportError):
     """A command needs an extra that is not installed."""
+
+
+class UnsupportedModel(EvenbatchError):
+    """A model has parts that cannot be made again or exchanged, or is not built."""
+
+
+class BrokenPromise(EvenbatchError):
+    """A new model does not do what was promised of it; it was not handed out."""
 
 
 class StudyConflict(EvenbatchError):

@@ -1,0 +1,134 @@
+"""What Keras knows of a model's structure: the one place that reads its private names.
+
+Keras records every symbolic call of a layer as a node. A Functional model is a set of such nodes, a Sequential one has
+a Functional model within, and of a layer that calls others in its own code (a wrapper, a recurrent layer, a subclassed
+model) nothing is recorded but which layers it holds.
+"""
+
+import copy
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import keras
+from keras.src.models.functional import Functional, functional_like_constructor
+
+MACHINERY = frozenset(
+    {"_layers", "_tracker", "_functional", "_inbound_nodes", "_outbound_nodes", "_operations", "_operations_by_depth"}
+    | {"_modules", "_torch_params", "_compiled_trainable_state", "_metrics", "_tracked"}
+)
+"""Attributes in which Keras and its backends keep account of what a layer holds; no code of a user's put it there."""
+
+
+def graph_of(layer: Any) -> Any | None:
+    """The Functional model whose nodes say what `layer` computes; None where its own code says it.
+
+    A Sequential model gives the one within, which has the same layers.
+    """
+    if isinstance(layer, keras.Sequential):
+        return layer._functional if type(layer).call is keras.Sequential.call else None
+    return layer if isinstance(layer, Functional) and type(layer).call is Functional.call else None
+
+
+def is_functional(layer: Any) -> bool:
+    """Whether `layer` is a model that was made from inputs and outputs, of Keras' class or of a subclass."""
+    return isinstance(layer, Functional)
+
+
+def takes_a_graph(layer: Any) -> bool:
+    """Whether the class of such a model is called with inputs and outputs, and so makes its like of another graph."""
+    return bool(functional_like_constructor(type(layer)))
+
+
+def further_arguments(model: Any) -> dict[str, Any]:
+    """What the configuration of a Functional model holds besides the graph, where its class has one of its own."""
+    if type(model).get_config is Functional.get_config:
+        return {}
+    known = {"name", "trainable", "layers", "input_layers", "output_layers"}
+    return {key: value for key, value in model.get_config().items() if key not in known}
+
+
+def copied_operation(operation: Any) -> Any:
+    """An operation of `keras.ops` once more, not yet called. It has arguments, but no state."""
+    twin = copy.copy(operation)
+    twin._inbound_nodes, twin._outbound_nodes = [], []
+    return twin
+
+
+def held_layers(layer: Any) -> list[Any]:
+    """The layers that `layer` holds directly, those of its graph included, in the order in which Keras tracks them."""
+    return list(getattr(layer, "_layers", ()))
+
+
+def forget_layer(holder: Any, layer: Any) -> None:
+    """Takes a layer out of Keras' account of an unbuilt one that held it."""
+    holder._tracker.untrack(layer)
+
+
+def order_layers(holder: Any, layers: list[Any]) -> None:
+    """Gives the layers that `holder` holds the order of `layers`, in which Keras lists weights and saves."""
+    rank = {id(layer): i for i, layer in enumerate(layers)}
+    holder._layers.sort(key=lambda layer: rank.get(id(layer), len(rank)))
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """The variables of a layer itself, the states of its random seeds last, without those of layers that it holds."""
+    seeds = [generator.state for generator in getattr(layer, "_seed_generators", ())]
+    return [*layer._trainable_variables, *layer._non_trainable_variables, *seeds]
+
+
+def input_layers(functional: Any) -> list[Any]:
+    """The layers that stand for the inputs of a Functional model, in the order of its inputs."""
+    return [tensor._keras_history.operation for tensor in functional.inputs]
+
+
+def calls(functional: Any) -> list[Any]:
+    """The nodes of a Functional model that compute, so that each comes after those whose tensors it takes.
+
+    Calls of one layer come in the order in which they were made, since Keras numbers them; where the graph was cut out
+    of another one and that order is lost, in any.
+    """
+    by_depth = functional._nodes_by_depth
+    nodes = {node: None for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]}
+    parents = {node: [parent for parent in node.parent_nodes if parent in nodes] for node in nodes}
+    earlier = {node: _call_before(node, nodes) for node in nodes}
+    try:
+        order = list(TopologicalSorter({node: parents[node] + earlier[node] for node in nodes}).static_order())
+    except CycleError:
+        order = list(TopologicalSorter(parents).static_order())
+    return [node for node in order if not node.is_input]
+
+
+def _call_before(node: Any, nodes: dict[Any, None]) -> list[Any]:
+    """The last call of the same layer before this one, among `nodes`."""
+    made = node.operation._inbound_nodes
+    return next(([other] for other in reversed(made[: made.index(node)]) if other in nodes), [])
+
+
+def carry_value(variable: Any, twin: Any) -> None:
+    """Gives a variable the value of another one. A copy: a step on JAX gives the arrays of its model away."""
+    twin.assign(keras.ops.copy(variable.value))
+
+
+def compile_settings(model: Any) -> dict[str, Any]:
+    """What `compile` was called with, as it was given."""
+    return dict(model._compile_config.config)
+
+
+def optimized(optimizer: Any) -> list[Any]:
+    """The variables that a built optimizer has state for, in its order."""
+    return list(optimizer._trainable_variables)
+
+
+def given_learning_rate(optimizer: Any) -> Any:
+    """The schedule or function that an optimizer was given, or the variable that it made of a number."""
+    return optimizer._learning_rate
+
+
+def carry_weight_decay(old: Any, new: Any, variables: Iterable[tuple[Any, Any]]) -> None:
+    """Gives an unbuilt optimizer the exceptions from weight decay that `old` has, which no configuration holds."""
+    excluded: set[Any] = getattr(old, "_exclude_from_weight_decay", set())
+    pattern = getattr(old, "_exclude_from_weight_decay_pattern", None)
+    if excluded or pattern:
+        new.exclude_from_weight_decay([twin for variable, twin in variables if old._var_key(variable) in excluded])
+        new._exclude_from_weight_decay_pattern = pattern

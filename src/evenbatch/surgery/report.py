@@ -1,0 +1,60 @@
+"""What surgery did to a model, place by place, and why not elsewhere."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Change:
+    """One place in the model.
+
+    Attributes:
+        path: Where it is.
+        layer: The class of the layer that was there.
+        done: What became of it: "exchanged" or "kept".
+        reason: Why it was kept, or what is to be known of the exchange; empty where there is nothing to say.
+    """
+
+    path: str
+    layer: str
+    done: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SurgeryReport:
+    """What was done, and what was checked.
+
+    Attributes:
+        changes: A place each, in the order of the model.
+        notes: What is to be known of the whole, a sentence each.
+        largest_difference: The largest difference of an output of old and new model in inference, relative to the
+            largest value of that output; None where the model could not be run on made-up inputs.
+    """
+
+    changes: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+    largest_difference: float | None = None
+
+    def exchanged(self) -> list[Change]:
+        """The places where a layer was exchanged."""
+        return [change for change in self.changes if change.done == "exchanged"]
+
+    def sentences(self) -> list[str]:
+        """The report as text, a sentence each."""
+        count = len(self.exchanged())
+        lines = [f"{count} batch normalization layer{'' if count == 1 else 's'} exchanged."]
+        lines += [f"{one.path} ({one.layer}) {one.done}: {one.reason}." for one in self.changes if one.reason]
+        return [*lines, *self.notes, _checked(self.largest_difference)]
+
+    def as_json(self) -> dict[str, Any]:
+        """Every field, for JSON."""
+        return asdict(self)
+
+
+def _checked(difference: float | None) -> str:
+    if difference is None:
+        return "Structure and weights were compared; the outputs were not, since no made-up inputs fit the model."
+    return (
+        f"Structure, weights and outputs were compared; the outputs differ by {difference:.1e} of their size at most."
+    )

@@ -1,0 +1,156 @@
+"""The twin of each layer of a model: the same layer made again, or the one that stands in its place."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from evenbatch import graph
+from evenbatch.errors import EvenbatchError, UnsupportedModel
+from evenbatch.surgery import places
+
+Replace = Callable[[Any], Any | None]
+"""Gives the unbuilt layer that is to stand in the place of the given one, or None."""
+
+
+class Twins:
+    """Makes twins, each once.
+
+    Args:
+        model: The model whose layers get twins.
+        replace: Gives the layers that stand in others' places.
+    """
+
+    def __init__(self, model: Any, replace: Replace) -> None:
+        self._replace = replace
+        self._made: dict[int, tuple[Any, Any]] = {}
+        every = list(_below(model, Counter()))
+        self._classes = {type(layer).__name__: type(layer) for layer in every}
+        holders = Counter(id(held) for layer in every for held in {id(h): h for h in graph.held_layers(layer)}.values())
+        self._shared = {key for key, count in holders.items() if count > 1}
+
+    def of(self, layer: Any, path: str) -> Any:
+        """The twin of a layer that stands at `path`.
+
+        Raises:
+            UnsupportedModel: it cannot be made.
+        """
+        if id(layer) not in self._made:
+            twin = self._replace(layer)
+            self._made[id(layer)] = layer, self._again(layer, path) if twin is None else twin
+        return self._made[id(layer)][1]
+
+    def known(self, layer: Any) -> Any | None:
+        """The twin that a layer has already."""
+        return self._made.get(id(layer), (None, None))[1]
+
+    def build(self) -> None:
+        """Builds the twins of built layers that no call has built; what holds others before what it holds."""
+        for layer, twin in reversed(list(self._made.values())):
+            if isinstance(layer, keras.layers.Layer) and layer.built and not twin.built:
+                twin.build_from_config(layer.get_build_config())
+
+    def _again(self, layer: Any, path: str) -> Any:
+        try:
+            with keras.saving.custom_object_scope(self._classes):
+                return self._maker(layer)(layer, path)
+        except EvenbatchError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise UnsupportedModel(
+                f"{path or layer.name}: {type(layer).__name__} cannot be made again from its configuration ({reason}); "
+                "give the class a get_config() with every argument of its constructor"
+            ) from error
+
+    def _maker(self, layer: Any) -> Callable[[Any, str], Any]:
+        if isinstance(layer, keras.layers.Lambda):
+            return _lambda
+        if isinstance(layer, keras.Sequential) and type(layer).__init__ is keras.Sequential.__init__:
+            return self._sequential
+        if graph.is_functional(layer) and graph.takes_a_graph(layer):
+            return self._functional
+        if not self._is_touched(layer):
+            return _from_config
+        if graph.is_functional(layer) or isinstance(layer, keras.Sequential):
+            return _refuse
+        return self._with_places_filled
+
+    def _is_touched(self, layer: Any) -> bool:
+        """Whether what it holds is more than its own affair: something is replaced, or shared with others."""
+        below = list(_below(layer, Counter()))[1:]
+        return any(id(one) in self._shared or self._has_another(one) for one in below)
+
+    def _has_another(self, layer: Any) -> bool:
+        if id(layer) not in self._made and (twin := self._replace(layer)) is not None:
+            self._made[id(layer)] = layer, twin
+        return id(layer) in self._made
+
+    def _sequential(self, model: Any, path: str) -> Any:
+        return type(model)([self.of(layer, _join(path, layer)) for layer in graph.held_layers(model)], name=model.name)
+
+    def _functional(self, model: Any, path: str) -> Any:
+        inputs = [self.of(layer, _join(path, layer)).output for layer in graph.input_layers(model)]
+        twin_of = {id(tensor): twin for tensor, twin in zip(model.inputs, inputs, strict=True)}
+        for node in graph.calls(model):
+            arguments, keywords = node.arguments.fill_in(twin_of)
+            outputs = self._operation(node.operation, path)(*arguments, **keywords)
+            flat = keras.tree.flatten(outputs)
+            twin_of |= {id(tensor): twin for tensor, twin in zip(node.outputs, flat, strict=True)}
+        outputs = [twin_of[id(tensor)] for tensor in model.outputs]
+        twin = type(model)(
+            keras.tree.pack_sequence_as(model.input, inputs),
+            keras.tree.pack_sequence_as(model.output, outputs),
+            name=model.name,
+            **graph.further_arguments(model),
+        )
+        self._fill_places(twin, model, path)
+        return twin
+
+    def _operation(self, operation: Any, path: str) -> Any:
+        """The twin of what a node calls: a layer, or an operation of `keras.ops`, which has no state."""
+        if isinstance(operation, keras.layers.Layer):
+            return self.of(operation, _join(path, operation))
+        if id(operation) not in self._made:
+            self._made[id(operation)] = operation, graph.copied_operation(operation)
+        return self._made[id(operation)][1]
+
+    def _with_places_filled(self, layer: Any, path: str) -> Any:
+        twin = _from_config(layer, path)
+        self._fill_places(twin, layer, path)
+        return twin
+
+    def _fill_places(self, twin: Any, layer: Any, path: str) -> None:
+        places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in graph.held_layers(layer)})
+
+
+def _from_config(layer: Any, _: str) -> Any:
+    return type(layer).from_config(layer.get_config())
+
+
+def _lambda(layer: Any, _: str) -> Any:
+    """With the very function that the layer has: its code goes through no file and is not run by making the layer."""
+    base = {key: layer.get_config()[key] for key in ("name", "trainable", "dtype")}
+    shape = layer._output_shape
+    return type(layer)(layer.function, output_shape=shape, mask=layer.mask, arguments=layer.arguments, **base)
+
+
+def _refuse(model: Any, path: str) -> Any:
+    raise UnsupportedModel(
+        f"{path or model.name}: {type(model).__name__} makes its graph in its own constructor, where no layer can be "
+        "exchanged; pass keras.Model(model.input, model.output), the same graph with the same weights"
+    )
+
+
+def _join(path: str, layer: Any) -> str:
+    return f"{path}/{layer.name}" if path else str(layer.name)
+
+
+def _below(layer: Any, seen: "Counter[int]") -> Iterator[Any]:
+    """The layer and all that it holds, at any depth, each once."""
+    if not seen[id(layer)]:
+        seen[id(layer)] += 1
+        yield layer
+        for held in graph.held_layers(layer):
+            yield from _below(held, seen)
