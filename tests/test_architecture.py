@@ -21,7 +21,7 @@ BELOW = {
     "graph": set(),
     "sites": {"graph"},
     "surgery": {"errors", "graph", "layers", "sites"},
-    "model_files": {"errors", "files", "sites"},
+    "model_files": {"errors", "files", "layers", "sites"},
     "datasets": {"errors"},
     "recipes": {"errors", "layers", "datasets"},
     "probes": {"errors", "sites"},
@@ -83,7 +83,8 @@ def test_only_the_callback_module_knows_keras_callbacks(path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["compare", "--help"], ["train", "--help"], ["bench", "--help"], ["--version"]]
+    "arguments",
+    [["--help"], ["compare", "--help"], ["train", "--help"], ["bench", "--help"], ["upgrade", "--help"], ["--version"]],
 )
 def test_help_loads_no_backend(arguments):
     code = (

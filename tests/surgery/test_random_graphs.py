@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import evenbatch as eb
 from evenbatch.sites import sites
 
-pytestmark = pytest.mark.filterwarnings("ignore:there is no:UserWarning")  # graphs without normalization occur
+pytestmark = pytest.mark.filterwarnings("ignore:There is no:UserWarning")  # graphs without normalization occur
 layers = keras.layers
 WIDTH = 3
 FEW = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

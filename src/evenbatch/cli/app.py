@@ -10,6 +10,7 @@ from evenbatch import __version__
 from evenbatch.cli.bench import bench
 from evenbatch.cli.compare import compare
 from evenbatch.cli.train import train
+from evenbatch.cli.upgrade import to_keras, upgrade
 from evenbatch.recipes import RECIPES
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Batch normalization for Keras 3: train with and without it, and see the difference.",
+    help="Batch normalization for Keras 3: a faster layer for your models, and what it does for them.",
 )
 
 _RECIPES = "Recipes:\n\n" + "\n\n".join(f"{recipe.name}: {recipe.summary}." for recipe in RECIPES.values())
@@ -39,6 +40,8 @@ def _stoppable(command: Callable[..., None], note: str) -> Callable[..., None]:
 
 for _command in (train, compare):
     app.command(epilog=_RECIPES)(_stoppable(_command, "the same command goes on from here"))
+app.command()(_stoppable(upgrade, "nothing was written"))
+app.command()(_stoppable(to_keras, "nothing was written"))
 app.command()(_stoppable(bench, "what was measured is not kept"))
 
 

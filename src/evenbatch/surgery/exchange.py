@@ -46,9 +46,9 @@ def upgrade(model: Any, synchronized: bool = True, *, return_report: bool = Fals
         BrokenPromise: The new model does not compute what the given one does.
 
     Warns:
-        UserWarning: There is no batch normalization in the model. An equal model is returned.
+        UserWarning: There is no batch normalization of Keras' in the model. An equal model is returned.
     """
-    new, report = _exchange(model, lambda site: _to_ours(site, bool(synchronized)), "batch normalization")
+    new, report = _exchange(model, lambda site: _to_ours(site, bool(synchronized)), "Keras'")
     return (new, report) if return_report else new
 
 
@@ -75,7 +75,7 @@ def to_keras(model: Any, synchronized: bool | None = None, *, return_report: boo
         BrokenPromise: The new model does not compute what the given one does.
 
     Warns:
-        UserWarning: There is no batch normalization of ours in the model. An equal model is returned.
+        UserWarning: There is no batch normalization of evenbatch's in the model. An equal model is returned.
     """
     accepted = keras.backend.backend() == "tensorflow"
     if synchronized and not accepted:
@@ -83,7 +83,7 @@ def to_keras(model: Any, synchronized: bool | None = None, *, return_report: boo
             f"synchronized=True is accepted by Keras' layer on TensorFlow alone, received it on "
             f"{keras.backend.backend()}; leave it out"
         )
-    new, report = _exchange(model, lambda site: _to_keras(site, synchronized, accepted), "eb.BatchNormalization")
+    new, report = _exchange(model, lambda site: _to_keras(site, synchronized, accepted), "evenbatch's")
     return (new, report) if return_report else new
 
 
@@ -103,8 +103,8 @@ def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport
     )
     notes = [*rebuilt.notes, *_made_in_constructors(rebuilt, exchanged)]
     if not exchanged:
-        nothing = f"there is no {what} in this model: nothing was exchanged, and an equal model is returned"
-        warnings.warn(nothing, stacklevel=3)
+        notes.insert(0, f"There is no batch normalization of {what} to exchange in this model: the new one is equal.")
+        warnings.warn(notes[0], stacklevel=3)
     return rebuilt.model, SurgeryReport(changes, tuple(notes), difference)
 
 

@@ -43,9 +43,9 @@ class SurgeryReport:
     def sentences(self) -> list[str]:
         """The report as text, a sentence each."""
         count = len(self.exchanged())
-        lines = [f"{count} batch normalization layer{'' if count == 1 else 's'} exchanged."]
-        lines += [f"{one.path} ({one.layer}) {one.done}: {one.reason}." for one in self.changes if one.reason]
-        return [*lines, *self.notes, _checked(self.largest_difference)]
+        done = [f"{count} batch normalization layer{'' if count == 1 else 's'} exchanged."] if count else []
+        places = [f"{one.path} ({one.layer}) {one.done}: {one.reason}." for one in self.changes if one.reason]
+        return [*done, *self.notes, *places, _checked(self.largest_difference)]
 
     def as_json(self) -> dict[str, Any]:
         """Every field, for JSON."""
@@ -56,5 +56,5 @@ def _checked(difference: float | None) -> str:
     if difference is None:
         return "Structure and weights were compared; the outputs were not, since no made-up inputs fit the model."
     return (
-        f"Structure, weights and outputs were compared; the outputs differ by {difference:.1e} of their size at most."
+        f"Structure, weights and outputs were compared; the outputs differ by {difference:.0e} of their size at most."
     )
