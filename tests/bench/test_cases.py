@@ -8,12 +8,11 @@ import pytest
 
 import evenbatch as eb
 from evenbatch.bench import backends
-from evenbatch.bench.exchange import exchanged
+from evenbatch.bench.file_cases import batch, file_arms, with_layer
 from evenbatch.bench.layer_cases import layer_arms
 from evenbatch.bench.model_cases import batch_size, model_arms
-from evenbatch.bench.plan import MODES
-from evenbatch.bench.tensors import values
-from evenbatch.recipes import RECIPES
+from evenbatch.bench.plan import MODES, FileCase
+from evenbatch.errors import UnsupportedModel
 
 NAME = keras.backend.backend()
 BACKEND = backends.load(NAME)
@@ -72,25 +71,6 @@ def test_inputs_of_16_bits_give_outputs_of_16_bits(dtype):
     assert keras.backend.standardize_dtype(arms["ours"]().dtype) == dtype
 
 
-def test_an_exchanged_model_computes_the_same_with_the_other_layer():
-    ours = RECIPES["cnn"]((8, 8, 3), 4)
-    theirs = exchanged(ours, keras.layers.BatchNormalization)
-    assert not [layer for layer in theirs.layers if isinstance(layer, eb.BatchNormalization)]
-    assert [layer.name for layer in theirs.layers[1:]] == [layer.name for layer in ours.layers[1:]]
-    x = values((2, 8, 8, 3))
-    np.testing.assert_allclose(arrays(theirs(x))[0], arrays(ours(x))[0], rtol=1e-5, atol=1e-6)
-
-
-def test_settings_that_keras_does_not_know_stay_behind_when_a_layer_is_exchanged():
-    class More(eb.BatchNormalization):
-        def get_config(self):
-            return {**super().get_config(), "more": 1}
-
-    model = keras.Sequential([keras.Input((3,)), More(momentum=0.5, name="norm")])
-    layer = exchanged(model, keras.layers.BatchNormalization).get_layer("norm")
-    assert (type(layer), layer.momentum) == (keras.layers.BatchNormalization, 0.5)
-
-
 def test_every_arm_of_a_model_trains_from_the_same_weights_to_the_same_loss():
     arms = model_arms(BACKEND, "mlp", "float32", MODE)
     assert set(arms["training"]) == set(arms["inference"]) == {"ours", "keras", "without"}
@@ -124,3 +104,45 @@ def test_the_device_is_named():
     assert device.kind in ("cpu", "gpu")
     assert device.name
     assert device.threads >= 1
+
+
+def own(**settings):
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.BatchNormalization(**settings)])
+
+
+def saved(model, tmp_path):
+    model.save(tmp_path / "own.keras")
+    return FileCase(str(tmp_path / "own.keras"), 8)
+
+
+def test_a_users_model_is_timed_with_both_layers_from_the_same_weights(tmp_path):
+    arms = file_arms(BACKEND, saved(own(epsilon=0.1), tmp_path), MODE)
+    assert [set(calls) for calls in arms.values()] == [{"ours", "keras"}] * 2
+    for calls in arms.values():
+        ours, theirs = (arrays(calls[arm]())[0] for arm in ("ours", "keras"))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("arm", "kind"), [("ours", eb.BatchNormalization), ("keras", keras.layers.BatchNormalization)])
+@pytest.mark.parametrize("given", [eb.BatchNormalization, keras.layers.BatchNormalization])
+def test_whatever_a_file_holds_each_arm_has_its_layer(arm, kind, given):
+    model = keras.Sequential([keras.Input((6,)), given()])
+    assert type(with_layer(model, arm, FileCase("own.keras", 8)).layers[0]) is kind
+
+
+def test_a_users_model_keeps_its_optimizer():
+    model = own()
+    model.compile(keras.optimizers.AdamW(0.5, weight_decay=0.1), "mae")
+    optimizer = with_layer(model, "ours", FileCase("own.keras", 8)).optimizer
+    assert (type(optimizer), optimizer.weight_decay) == (keras.optimizers.AdamW, 0.1)
+    assert float(optimizer.learning_rate) == pytest.approx(1e-6)
+
+
+def test_a_batch_has_the_size_that_was_asked_for():
+    x, y = batch(own(), FileCase("own.keras", 8), 8)
+    assert (tuple(x.shape), tuple(y.shape)) == ((8, 6), (8, 4))
+
+
+def test_a_model_without_normalization_is_refused():
+    with pytest.raises(UnsupportedModel, match=r"own.keras holds no batch normalization"):
+        with_layer(keras.Sequential([keras.Input((6,)), keras.layers.Dense(2)]), "ours", FileCase("own.keras", 8))

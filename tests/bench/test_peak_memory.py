@@ -24,7 +24,7 @@ def test_the_stack_has_the_layer_as_often_as_the_case_says():
 def test_the_processes_of_the_arms_take_turns(monkeypatch):
     monkeypatch.setattr(peak_memory, "in_process", lambda plan, case, arm: {"ours": 1, "keras": 3, "without": 2}[arm])
     started = []
-    found = peak_memory.measure(PLAN, PLAN.memory, started.append)
+    found = peak_memory.measure(PLAN, PLAN.memory, 1, started.append)
     assert started == [f"memory, {arm}, process 1 of 1" for arm in ("ours", "keras", "without")]
     assert found["arms"]["keras"]["bytes"] == {"median": 3, "low": 3, "high": 3}
     assert found["errors"] == {}
@@ -37,7 +37,7 @@ def test_a_process_that_ends_early_is_told_and_the_others_go_on(monkeypatch):
         return 5
 
     monkeypatch.setattr(peak_memory, "in_process", in_process)
-    found = peak_memory.measure(PLAN, PLAN.memory, lambda name: None)
+    found = peak_memory.measure(PLAN, PLAN.memory, 1, lambda name: None)
     assert found["arms"]["keras"]["bytes"] is None
     assert found["arms"]["ours"]["bytes"]["median"] == 5
     assert found["errors"] == {"keras": "out of memory"}

@@ -1,6 +1,6 @@
 import pytest
 
-from evenbatch.bench.plan import MODES, parse_shape, plan
+from evenbatch.bench.plan import MODES, FileCase, parse_shape, plan
 from evenbatch.errors import InvalidArgument
 
 
@@ -73,3 +73,27 @@ def test_a_bad_argument_is_one_sentence(asked, sentence):
 def test_a_mode_that_the_backend_lacks_is_refused(backend, mode):
     with pytest.raises(InvalidArgument, match=f"unknown mode of {backend} for --mode '{mode}'"):
         plan(backend, modes=[mode])
+
+
+def test_a_file_is_measured_by_itself_in_time_and_memory(tmp_path):
+    path = tmp_path / "own.keras"
+    path.touch()
+    found = plan("jax", models=[str(path)], batch_size=3, unsafe=True, modules=["mine"])
+    assert (found.shapes, found.models, found.memory) == ((), (), None)
+    assert found.files == (FileCase(str(path), 3, True, ("mine",)),)
+    assert (found.times_files, found.processes_a_file) == (True, 3)
+
+
+def test_a_file_may_be_measured_in_memory_alone_and_beside_recipes(tmp_path):
+    path = tmp_path / "own.keras"
+    path.touch()
+    assert plan("jax", models=[str(path)], only=["memory"]).times_files is False
+    assert plan("jax", models=[str(path), "mlp"]).models == ("mlp",)
+    assert plan("jax", models=[str(path)], quick=True).processes_a_file == 0
+
+
+def test_types_are_those_of_the_file(tmp_path):
+    path = tmp_path / "own.keras"
+    path.touch()
+    with pytest.raises(InvalidArgument, match=r"--dtype must not be given with a model in a file.*received bfloat16"):
+        plan("jax", models=[str(path)], dtype="bfloat16")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from evenbatch import cli
@@ -12,6 +13,7 @@ from evenbatch.bench import run as measuring
 
 ARMS = {"median": 0.001, "low": 0.0009, "high": 0.0012}
 RATIO = {"median": 2.5, "low": 2.25, "high": 2.75}
+ARM_BYTES = {"median": 3 * 2**20, "low": 3 * 2**20, "high": 3 * 2**20}
 RESULT = {
     "backend": "tensorflow",
     "versions": {"keras": "3.15.1"},
@@ -52,6 +54,14 @@ RESULT = {
         },
         "errors": {"without": "out of memory"},
     },
+    "memory_of_files": [
+        {
+            "model": "my [own] model",
+            "batch_size": 8,
+            "arms": {"ours": {"bytes": ARM_BYTES}, "keras": {"bytes": ARM_BYTES}},
+            "errors": {},
+        }
+    ],
 }
 
 
@@ -82,6 +92,14 @@ def bench(monkeypatch, capsys, tmp_path):
         (["--mode", "fast"], "unknown mode of"),
         (["--model", "resnet18"], "unknown model for --model 'resnet18'"),
         (["--only", "speed"], "allowed: layers, models, memory"),
+        (
+            ["--model", "gone.keras"],
+            "a recipe, mobilenet_v2 or a .keras file, and gone.keras is no file",
+        ),
+        (["--model", "taken", "--batch-size", "4"], "unknown model for --model 'taken'"),
+        (["--batch-size", "4"], "--batch-size is for models in files; add --model FILE.keras, or leave it out"),
+        (["--unsafe"], "--unsafe is for models in files"),
+        (["--import", "os"], "--import is for models in files"),
         (["--rounds", "0"], "--rounds must be an integer of at least 1, received 0"),
         (["--json", "taken/result.json"], "--json: cannot write taken/result.json"),
         (["--json", "."], "--json must be a file or - for standard output, received '.', a directory"),
@@ -104,6 +122,7 @@ def test_the_tables_say_what_was_found(bench):
     assert "2.50 (2.25–2.75)" in out
     assert "1.2/10.0/1.0" in out
     assert "Memory of without was not measured: out of memory" in out
+    assert "Peak memory of a training step of my [own] model, batch 8" in out
     assert "…" not in out
 
 
@@ -159,3 +178,53 @@ def test_a_quick_run_measures_and_prints_and_writes(tmp_path):
     assert "Keras/ours" in done.stdout
     assert "[3/3] model mlp" in done.stderr
     assert "I0000" not in done.stderr
+
+
+@pytest.fixture
+def own_model(tmp_path):
+    """A small model of a user's, with a step of its own optimizer."""
+    inputs = keras.Input((6,), dtype="int32")
+    x = keras.layers.BatchNormalization()(keras.layers.Embedding(9, 4)(inputs))
+    model = keras.Model(inputs, {"a": keras.layers.Dense(2)(x), "b": keras.layers.Flatten()(x)})
+    model.compile("adamw", {"a": "mse", "b": "mse"})
+    model.save(tmp_path / "own.keras")
+    return tmp_path / "own.keras"
+
+
+@pytest.mark.slow
+def test_a_users_own_model_is_measured_before_and_after_with_its_memory(own_model, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    words = ["bench", "--quick", "--only", "models", "--only", "memory", "--model", str(own_model), "--batch-size", "5"]
+    done = subprocess.run(
+        [sys.executable, "-m", "evenbatch", *words, "--json", str(tmp_path / "result.json")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=True,
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert [(row["model"], row["phase"], row["batch_size"]) for row in result["models"]] == [
+        ("own", "training", 5),
+        ("own", "inference", 5),
+    ]
+    assert all(set(row["seconds"]) == {"ours", "keras"} for row in result["models"])
+    assert result["memory_of_files"][0]["errors"] == {}
+    assert set(result["memory_of_files"][0]["arms"]) == {"ours", "keras"}
+    assert "Peak memory of a training step of own, batch 5" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        ([keras.layers.Dense(2)], "own.keras holds no batch normalization, so there is nothing to compare"),
+        ([keras.layers.Lambda(lambda x: x), keras.layers.BatchNormalization()], "pass --unsafe"),
+    ],
+)
+def test_a_model_that_cannot_be_compared_is_refused_before_anything_is_measured(layers, sentence, tmp_path):
+    keras.Sequential([keras.Input((6,)), *layers]).save(tmp_path / "own.keras")
+    words = ["bench", "--model", str(tmp_path / "own.keras")]
+    done = subprocess.run([sys.executable, "-m", "evenbatch", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "[1/" not in done.stderr

@@ -42,3 +42,21 @@ def test_a_net_without_dropout_or_without_the_layer_has_nothing_to_tell():
     x = np.zeros((8, 4), "float32")
     assert variance_shift(plain, x) == []
     assert variance_shift(only, x) == []
+
+
+def test_dropout_on_another_branch_is_not_before_a_layer():
+    inputs = keras.Input((8,))
+    dropped = eb.BatchNormalization(name="behind")(keras.layers.Dropout(0.5)(inputs))
+    aside = eb.BatchNormalization(name="aside")(keras.layers.Dense(8)(inputs))
+    rows = variance_shift(keras.Model(inputs, keras.layers.Add()([dropped, aside])), np.ones((4, 8), "float32"))
+    assert {row["layer"]: row["dropout_before"] for row in rows} == {"behind": 0.5, "aside": 0.0}
+
+
+def test_a_layer_that_is_used_twice_or_stands_in_a_model_within_is_left_out():
+    inputs = keras.Input((8,))
+    twice = eb.BatchNormalization(name="twice")
+    inner = keras.Sequential([keras.Input((8,)), eb.BatchNormalization(name="within")])
+    outputs = eb.BatchNormalization(name="once")(inner(twice(keras.layers.Dropout(0.5)(twice(inputs)))))
+    assert [row["layer"] for row in variance_shift(keras.Model(inputs, outputs), np.ones((4, 8), "float32"))] == [
+        "once"
+    ]

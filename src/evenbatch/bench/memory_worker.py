@@ -1,18 +1,18 @@
-"""The process that trains one stack for one step and prints the bytes it took, as JSON on standard output.
+"""The process that trains one model for one step and prints the bytes it took, as JSON on standard output.
 
-Libraries, thread pools and the traced step are there before counting begins: a small stack has trained before. What is
-counted is one step of the large one, over what was in use just before it.
+Libraries, thread pools and the traced step are there before counting begins: a small batch has been trained on before.
+What is counted is one step on the large one, over what was in use just before it.
 """
 
 import json
 import sys
-from typing import Any
 
 import keras
 
-from evenbatch.bench import backends, resident
+from evenbatch.bench import backends, file_cases, resident
+from evenbatch.bench.interleave import Call
 from evenbatch.bench.model_cases import compile_model
-from evenbatch.bench.plan import MODES, MemoryCase
+from evenbatch.bench.plan import MODES, FileCase, MemoryCase
 from evenbatch.bench.tensors import CLASSES, labels, policy, values
 from evenbatch.layers import BatchNormalization
 
@@ -32,12 +32,36 @@ def stack(case: MemoryCase, arm: str) -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
-def peak_bytes(case: MemoryCase, arm: str, dtype: str) -> int:
-    """The most bytes in use during one step, less those in use before it."""
+def peak_bytes_of_stack(case: MemoryCase, arm: str, dtype: str) -> int:
+    """The most bytes in use during one step of a stack, less those in use before it."""
     keras.config.set_dtype_policy(policy(dtype))
     backend = backends.load(keras.backend.backend())
-    backend.wait(_step(backend, case, arm, batch=2)())
-    step = _step(backend, case, arm, batch=case.batch)
+    backend.wait(_step_of_stack(backend, case, arm, batch=2)())
+    return _peak_bytes(backend, _step_of_stack(backend, case, arm, batch=case.batch))
+
+
+def peak_bytes_of_file(case: FileCase, arm: str) -> int:
+    """The same of the model in a file."""
+    backend = backends.load(keras.backend.backend())
+    given = file_cases.load(case)
+    model = file_cases.with_layer(given, arm, case)
+    small, large = (file_cases.batch(given, case, size) for size in (2, case.batch_size))
+    backend.wait(backend.model_training(model, *small, _mode())())
+    return _peak_bytes(backend, backend.model_training(model, *large, _mode()))
+
+
+def _step_of_stack(backend: backends.Backend, case: MemoryCase, arm: str, *, batch: int) -> Call:
+    model = stack(case, arm)
+    compile_model(model, "momentum")
+    x = values((batch, case.size, case.size, case.channels))
+    return backend.model_training(model, x, labels(batch), _mode())
+
+
+def _mode() -> str:
+    return MODES[keras.backend.backend()][0]
+
+
+def _peak_bytes(backend: backends.Backend, step: Call) -> int:
     before = backend.start_peak()
     if before is not None:
         backend.wait(step())
@@ -47,17 +71,15 @@ def peak_bytes(case: MemoryCase, arm: str, dtype: str) -> int:
     return resident.peak() - before
 
 
-def _step(backend: backends.Backend, case: MemoryCase, arm: str, *, batch: int) -> Any:
-    model = stack(case, arm)
-    compile_model(model, "momentum")
-    x = values((batch, case.size, case.size, case.channels))
-    return backend.model_training(model, x, labels(batch), MODES[keras.backend.backend()][0])
-
-
 def main() -> None:
     """Reads the case from the command line."""
-    case, arm, dtype = json.loads(sys.argv[1])
-    sys.stdout.write(f"{json.dumps(peak_bytes(MemoryCase(**case), arm, dtype))}\n")
+    kind, case, arm, dtype = json.loads(sys.argv[1])
+    found = (
+        peak_bytes_of_file(FileCase(**case), arm)
+        if kind == FileCase.__name__
+        else peak_bytes_of_stack(MemoryCase(**case), arm, dtype)
+    )
+    sys.stdout.write(f"{json.dumps(found)}\n")
 
 
 if __name__ == "__main__":

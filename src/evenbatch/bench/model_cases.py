@@ -5,13 +5,11 @@ from contextlib import contextmanager
 
 import keras
 
-from evenbatch import recipes
+from evenbatch import recipes, surgery
 from evenbatch.bench.backends import Backend
-from evenbatch.bench.exchange import exchanged
 from evenbatch.bench.interleave import Call
 from evenbatch.bench.plan import Shape
 from evenbatch.bench.tensors import CLASSES, labels, policy, values
-from evenbatch.layers import BatchNormalization
 
 _SHAPES = {"vector": (784,), "image": (32, 32, 3)}
 _MOBILENET_SHAPE = (96, 96, 3)
@@ -54,12 +52,12 @@ def _networks(name: str) -> dict[str, keras.Model]:
     keras.utils.set_random_seed(0)
     if name == "mobilenet_v2":
         theirs = keras.applications.MobileNetV2(weights=None, input_shape=_MOBILENET_SHAPE, classes=CLASSES)
-        return {"ours": exchanged(theirs, BatchNormalization), "keras": theirs}
+        return {"ours": surgery.upgrade(theirs), "keras": theirs}
     recipe = recipes.get(name)
     shape: Shape = _SHAPES[recipe.inputs]
     ours, without = recipe(shape, CLASSES), recipe(shape, CLASSES, False)
     _copy_kernels(ours, without)
-    return {"ours": ours, "keras": exchanged(ours, keras.layers.BatchNormalization), "without": without}
+    return {"ours": ours, "keras": surgery.to_keras(ours, synchronized=False), "without": without}
 
 
 def _copy_kernels(source: keras.Model, target: keras.Model) -> None:

@@ -13,33 +13,32 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from evenbatch.bench.plan import MemoryCase, Plan
+from evenbatch.bench.plan import FileCase, MemoryCase, Plan
 from evenbatch.bench.spread import spread
 
-ARMS = ("ours", "keras", "without")
+ARMS = {MemoryCase: ("ours", "keras", "without"), FileCase: ("ours", "keras")}
 
 
-def measure(plan: Plan, case: MemoryCase, started: Callable[[str], None]) -> dict[str, Any]:
-    """Bytes of each arm over its processes; `started` is told each process before it begins."""
-    found: dict[str, list[int]] = {arm: [] for arm in ARMS}
+def measure(plan: Plan, case: MemoryCase | FileCase, processes: int, started: Callable[[str], None]) -> dict[str, Any]:
+    """Bytes of each arm over so many processes; `started` is told each before it begins."""
+    found: dict[str, list[int]] = {arm: [] for arm in ARMS[type(case)]}
     errors: dict[str, str] = {}
-    for number in range(1, case.processes + 1):
-        for arm in ARMS:
-            started(f"memory, {arm}, process {number} of {case.processes}")
+    for number in range(1, processes + 1):
+        for arm in found:
+            started(f"memory, {arm}, process {number} of {processes}")
             try:
                 found[arm].append(in_process(plan, case, arm))
             except (subprocess.CalledProcessError, ValueError) as error:
                 errors[arm] = _reason(error)
     return {
-        "stack": dataclasses.asdict(case),
         "arms": {arm: {"bytes": spread(values) if values else None} for arm, values in found.items()},
         "errors": errors,
     }
 
 
-def in_process(plan: Plan, case: MemoryCase, arm: str) -> int:
+def in_process(plan: Plan, case: MemoryCase | FileCase, arm: str) -> int:
     """Bytes that one step of the arm takes, in a process of its own."""
-    words = json.dumps([dataclasses.asdict(case), arm, plan.dtype])
+    words = json.dumps([type(case).__name__, dataclasses.asdict(case), arm, plan.dtype])
     done = subprocess.run(
         [sys.executable, "-m", "evenbatch.bench.memory_worker", words],
         check=True,

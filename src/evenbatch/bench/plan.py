@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from evenbatch.errors import InvalidArgument, require_count, unknown
 from evenbatch.recipes import RECIPES
@@ -20,6 +21,9 @@ MODELS = (*RECIPES, "mobilenet_v2")
 _SHAPES = ("64x56x56x64", "128x28x28x32", "256x1024", "32x64")
 _QUICK_SHAPES = ("8x14x14x16", "32x64")
 _MODELS = ("mlp", "cnn", "resnet20", "mobilenet_v2")
+
+_BATCH_SIZE = 8
+"""Of a model in a file: few, since the model may be large."""
 
 _MOST_ELEMENTS = 2**30
 
@@ -38,6 +42,23 @@ class MemoryCase:
     processes: int
 
 
+@dataclass(frozen=True)
+class FileCase:
+    """A user's own model, in a file.
+
+    Attributes:
+        path: The `.keras` file.
+        batch_size: Examples in a batch.
+        unsafe: Whether to load code that comes with the file.
+        modules: Modules to import first, which register its classes.
+    """
+
+    path: str
+    batch_size: int
+    unsafe: bool = False
+    modules: tuple[str, ...] = ()
+
+
 _MEMORY = MemoryCase(batch=32, size=64, channels=16, filters=32, depth=6, processes=3)
 _QUICK_MEMORY = MemoryCase(batch=8, size=32, channels=16, filters=16, depth=3, processes=1)
 
@@ -53,6 +74,9 @@ class Plan:
     shapes: tuple[Shape, ...]
     models: tuple[str, ...]
     memory: MemoryCase | None
+    files: tuple[FileCase, ...] = ()
+    times_files: bool = False
+    processes_a_file: int = 0
 
 
 def plan(
@@ -65,6 +89,9 @@ def plan(
     only: Sequence[str] = (),
     rounds: int | None = None,
     quick: bool = False,
+    batch_size: int | None = None,
+    unsafe: bool = False,
+    modules: Sequence[str] = (),
 ) -> Plan:
     """The plan for what was asked; what is left empty gets its default.
 
@@ -73,31 +100,68 @@ def plan(
         shapes: Shapes of the layer's inputs, as in "64x56x56x64"; the last number is the channels.
         dtype: Type of the layer's inputs; models of 16 bits are of mixed precision.
         modes: Ways to run, of those the backend has.
-        models: Names of recipes, or "mobilenet_v2".
+        models: Names of recipes, "mobilenet_v2", or paths of `.keras` files. Where there are files and `only` is empty,
+            layers are not measured, and memory is that of the files.
         only: Parts to measure, of `PARTS`.
         rounds: Times that every arm is measured.
         quick: Small shapes, the smallest model, few rounds, no memory: a first look.
+        batch_size: Examples in a batch of a file's model.
+        unsafe: Whether to load code that comes with a file.
+        modules: Modules that register the classes of a file's model.
 
     Raises:
         InvalidArgument: an argument is outside what is allowed.
     """
-    parts = _chosen("--only", only) or (("layers", "models") if quick else PARTS)
+    files = [name for name in _chosen("--model", models) if name.endswith(".keras")]
+    names = [name for name in models if name not in files]
+    parts = _parts(only, quick=quick, files=bool(files))
     _require_known("part for --only", parts, PARTS)
     _require_known(f"mode of {backend} for --mode", modes, MODES[backend])
     _require_known("dtype for --dtype", [dtype], DTYPES)
-    _require_known("model for --model", models, MODELS)
-    _require_used(parts, shapes=shapes, models=models, modes=modes)
+    _require_known("model for --model", names, MODELS)
+    _require_used(parts, shapes=shapes, models=models, modes=modes, files=bool(files))
+    _require_for_files(files, batch_size=batch_size, unsafe=unsafe, modules=modules, dtype=dtype)
     parsed = tuple(map(parse_shape, shapes or (_QUICK_SHAPES if quick else _SHAPES)))
     _chosen("--shape", ["x".join(map(str, shape)) for shape in parsed])
+    count = require_count("--batch-size", _BATCH_SIZE if batch_size is None else batch_size)
+    memory = _QUICK_MEMORY if quick else _MEMORY
     return Plan(
         backend=backend,
         dtype=dtype,
         modes=_chosen("--mode", modes) or MODES[backend][:1],
         rounds=require_count("--rounds", rounds if rounds is not None else 3 if quick else 9),
         shapes=parsed if "layers" in parts else (),
-        models=(_chosen("--model", models) or (_MODELS[:1] if quick else _MODELS)) if "models" in parts else (),
-        memory=(_QUICK_MEMORY if quick else _MEMORY) if "memory" in parts else None,
+        models=_models(names, files, quick=quick) if "models" in parts else (),
+        memory=memory if "memory" in parts and not files else None,
+        files=tuple(FileCase(path, count, unsafe, tuple(modules)) for path in files),
+        times_files="models" in parts,
+        processes_a_file=memory.processes if "memory" in parts else 0,
     )
+
+
+def _parts(only: Sequence[str], *, quick: bool, files: bool) -> tuple[str, ...]:
+    usual = tuple(part for part in PARTS if not (quick and part == "memory") and not (files and part == "layers"))
+    return _chosen("--only", only) or usual
+
+
+def _models(names: Sequence[str], files: Sequence[str], *, quick: bool) -> tuple[str, ...]:
+    return tuple(names) or (() if files else _MODELS[:1] if quick else _MODELS)
+
+
+def _require_for_files(
+    files: Sequence[str], *, batch_size: int | None, unsafe: bool, modules: Sequence[str], dtype: str
+) -> None:
+    """Refuses files that are not there, what is given for files where there is none, and what is not for files."""
+    for path in files:
+        if not Path(path).is_file():
+            raise InvalidArgument(f"--model must name a recipe, mobilenet_v2 or a .keras file, and {path} is no file")
+    for option, given in (("--batch-size", batch_size is not None), ("--unsafe", unsafe), ("--import", bool(modules))):
+        if given and not files:
+            raise InvalidArgument(f"{option} is for models in files; add --model FILE.keras, or leave it out")
+    if files and dtype != "float32":
+        raise InvalidArgument(
+            f"--dtype must not be given with a model in a file, whose types are its own, received {dtype}; leave it out"
+        )
 
 
 def parse_shape(text: str) -> Shape:
@@ -122,11 +186,13 @@ def parse_shape(text: str) -> Shape:
     return shape
 
 
-def _require_used(parts: Sequence[str], *, shapes: Sequence[str], models: Sequence[str], modes: Sequence[str]) -> None:
+def _require_used(
+    parts: Sequence[str], *, shapes: Sequence[str], models: Sequence[str], modes: Sequence[str], files: bool
+) -> None:
     """Refuses an option for a part that is not measured."""
     for option, given, used_by in (
         ("--shape", shapes, ("layers",)),
-        ("--model", models, ("models",)),
+        ("--model", models, ("models", "memory") if files else ("models",)),
         ("--mode", modes, ("layers", "models")),
     ):
         if given and not set(used_by) & set(parts):

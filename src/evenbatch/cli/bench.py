@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from evenbatch.cli.options import Modules, Unsafe
+
 
 def bench(
     shape: Annotated[
@@ -16,7 +18,8 @@ def bench(
         typer.Option(metavar="NAME", help="graph, eager or compiled, where the backend has it; may be repeated."),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A recipe, or mobilenet_v2; may be repeated.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A recipe, mobilenet_v2, or your own FILE.keras; may be repeated."),
     ] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="PART", help="layers, models or memory; may be repeated.")
@@ -24,6 +27,11 @@ def bench(
     rounds: Annotated[
         int | None, typer.Option(metavar="N", help="Times that every arm is measured. Default: 9, with --quick 3.")
     ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(metavar="N", help="Examples in a batch of FILE.keras. Default: 8.")
+    ] = None,
+    unsafe: Unsafe = False,
+    modules: Modules = None,
     quick: Annotated[bool, typer.Option("--quick", help="A first look: small shapes, mlp, no memory.")] = False,
     json: Annotated[
         Path | None,
@@ -44,6 +52,9 @@ def bench(
         only=only or (),
         rounds=rounds,
         quick=quick,
+        batch_size=batch_size,
+        unsafe=unsafe,
+        modules=modules or (),
     )
     to_stdout = json == Path("-")
     if json and not to_stdout:

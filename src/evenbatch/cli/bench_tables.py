@@ -32,9 +32,9 @@ def print_result(result: dict[str, Any]) -> None:
             # Where there is no room for everything, the spreads go, and no digit of a number does.
             needed = console.measure(table, options=console.options.update(max_width=1000)).maximum
             console.print(table if needed <= console.width else draw(rows, spreads=False))
-    if result["memory"]:
-        console.print(f"\n[bold]{_memory_title(result['memory'])}")
-        console.print(_memory(result["memory"]))
+    for memory in _memories(result):
+        console.print(f"\n[bold]{escape(_memory_title(memory))}")
+        console.print(_memory(memory))
     console.print()
     for line in _reading(result):
         console.print(escape(line))
@@ -73,7 +73,14 @@ def _models(rows: list[dict[str, Any]], *, spreads: bool) -> Table:
     return table
 
 
+def _memories(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was measured of memory: the stack, and the models in files."""
+    return [*([result["memory"]] if result["memory"] else []), *result["memory_of_files"]]
+
+
 def _memory_title(memory: dict[str, Any]) -> str:
+    if "model" in memory:
+        return f"Peak memory of a training step of {memory['model']}, batch {memory['batch_size']}"
     stack = memory["stack"]
     shape = "×".join(str(stack[name]) for name in ("batch", "size", "size", "filters"))
     return f"Peak memory of a training step of {stack['depth']} × (convolution, layer, relu) on {shape}"
@@ -105,8 +112,8 @@ def _reading(result: dict[str, Any]) -> list[str]:
         )
     if any("native" in row["seconds"] for row in result["layers"]):
         lines.append(f"Native: {_NATIVE[result['backend']]}")
-    errors = (result["memory"] or {}).get("errors", {})
-    return lines + [f"Memory of {_NAMES[arm]} was not measured: {reason}" for arm, reason in errors.items()]
+    errors = [error for memory in _memories(result) for error in memory["errors"].items()]
+    return lines + [f"Memory of {_NAMES[arm]} was not measured: {reason}" for arm, reason in errors]
 
 
 def _table(left: list[str], right: list[str]) -> Table:

@@ -22,6 +22,11 @@ RecipeOptions = Annotated[
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="Directory of the results. Default: under runs/.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the results that the directory holds.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+Unsafe = Annotated[bool, typer.Option("--unsafe", help="Load Lambda layers: they run code that comes with the file.")]
+Modules = Annotated[
+    list[str] | None,
+    typer.Option("--import", metavar="MODULE", help="A module to import first, which registers classes of the model."),
+]
 
 
 def key_values(texts: Iterable[str] | None) -> dict[str, Any]:

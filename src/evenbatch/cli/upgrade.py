@@ -7,15 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from evenbatch.cli.options import Json, Modules, Unsafe
+
 Source = Annotated[Path, typer.Argument(metavar="IN.keras", help="The model.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT.keras", help="Where the new model goes.")]
 Replace = Annotated[bool, typer.Option("--force", help="Replace OUT.keras where it exists.")]
-Unsafe = Annotated[bool, typer.Option("--unsafe", help="Load Lambda layers: they run code that comes with the file.")]
-Modules = Annotated[
-    list[str] | None,
-    typer.Option("--import", metavar="MODULE", help="A module to import first, which registers classes of the model."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")]
 
 
 def upgrade(

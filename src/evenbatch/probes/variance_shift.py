@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from evenbatch.sites import Site, sites, upstream
+
 
 def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
     """For each batch normalization of a trained model: variance of its inputs in inference, over that in training.
@@ -28,9 +30,11 @@ def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
         A row for each layer: its name, the dropout rates before it, and medians over channels of the inference variance
         divided by the training variance of the same inputs and weights, and divided by the layer's moving variance.
     """
-    layers = [layer for layer in model.layers if _can_be_probed(layer)] if getattr(model, "inputs", None) else []
-    if not layers or not any(isinstance(layer, keras.layers.Dropout) for layer in model.layers):
+    found = sites(model) if getattr(model, "inputs", None) else []
+    places = [site for site in found if _can_be_probed(site)]
+    if not places or not any(isinstance(site.layer, keras.layers.Dropout) for site in found):
         return []
+    layers = [site.layer for site in places]
     moving = {layer.name: keras.ops.convert_to_numpy(layer.moving_variance) for layer in layers}
     feeds = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     inputs_of = keras.Model(feeds, [layer.input for layer in layers])
@@ -38,17 +42,19 @@ def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
     training = [_variance(a, layer.axis) for a, layer in zip(_run(inputs_of, x, True), layers, strict=True)]
     return [
         {
-            "layer": layer.name,
-            "dropout_before": _dropout_before(model, layer),
+            "layer": site.layer.name,
+            "dropout_before": _dropout_before(site),
             "inference_over_training": _median_ratio(inference[i], training[i]),
-            "inference_over_moving": _median_ratio(inference[i], moving[layer.name]),
+            "inference_over_moving": _median_ratio(inference[i], moving[site.layer.name]),
         }
-        for i, layer in enumerate(layers)
+        for i, site in enumerate(places)
     ]
 
 
-def _can_be_probed(layer: Any) -> bool:
-    return isinstance(layer, keras.layers.BatchNormalization) and len(layer._inbound_nodes) == 1
+def _can_be_probed(site: Site) -> bool:
+    """Whether it is a normalization that is used once, in the model itself and not in one within."""
+    in_the_graph_once = bool(site.producers) and site.uses == 1 and site.path == site.layer.name
+    return isinstance(site.layer, keras.layers.BatchNormalization) and in_the_graph_once
 
 
 def _run(model: Any, x: Any, training: bool) -> list[Any]:
@@ -66,7 +72,8 @@ def _median_ratio(above: Any, below: Any) -> float:
     return float(np.median(above[alive] / below[alive])) if alive.any() else float("nan")
 
 
-def _dropout_before(model: Any, layer: Any) -> float:
-    """The largest rate among the dropouts that come earlier in the model, 0 where there is none."""
-    earlier = model.layers[: model.layers.index(layer)]
-    return max((float(d.rate) for d in earlier if isinstance(d, keras.layers.Dropout)), default=0.0)
+def _dropout_before(site: Site) -> float:
+    """The largest rate among the dropouts that its inputs have passed, 0 where there is none."""
+    return max(
+        (float(one.layer.rate) for one in upstream(site) if isinstance(one.layer, keras.layers.Dropout)), default=0.0
+    )

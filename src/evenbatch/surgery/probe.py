@@ -1,6 +1,7 @@
 """Inputs that are made up for a model, so that it can be run without data."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,9 +13,14 @@ _SIZES = (8, 32, 96, 224)
 """Tried in turn for an axis whose size is open, such as the width of an image."""
 
 
-def probe_inputs(model: Any) -> tuple[Any, Any]:
-    """Random inputs that the model takes, and its outputs for them in inference; None twice where none were found."""
-    for inputs in _candidates(model):
+def probe_inputs(model: Any, batch_size: int = 1) -> tuple[Any, Any]:
+    """Random inputs that the model takes, and its outputs for them in inference; None twice where none were found.
+
+    Args:
+        model: A built model.
+        batch_size: Examples in the batch, where the model leaves that open.
+    """
+    for inputs in _candidates(model, batch_size):
         try:
             with keras.StatelessScope():  # so that no state of the model moves
                 return inputs, model(inputs, training=False)
@@ -23,14 +29,15 @@ def probe_inputs(model: Any) -> tuple[Any, Any]:
     return None, None
 
 
-def _candidates(model: Any) -> Iterator[Any]:
+def _candidates(model: Any, batch_size: int) -> Iterator[Any]:
     specs = _specs(model)
     if specs is None:
         return
     is_open = any(None in spec.shape[1:] for spec in keras.tree.flatten(specs))
     for size in _SIZES if is_open else _SIZES[:1]:
         draw = np.random.default_rng(0)
-        yield keras.tree.map_structure(lambda spec, size=size, draw=draw: _values(spec, size, draw), specs)
+        make = partial(_values, batch_size=batch_size, size=size, draw=draw)
+        yield keras.tree.map_structure(make, specs)
 
 
 def _specs(model: Any) -> Any:
@@ -44,8 +51,8 @@ def _specs(model: Any) -> Any:
     return keras.tree.map_shape_structure(keras.KerasTensor, shape)
 
 
-def _values(spec: Any, size: int, draw: np.random.Generator) -> Any:
-    shape = [1 if i == 0 and n is None else size if n is None else n for i, n in enumerate(spec.shape)]
+def _values(spec: Any, *, batch_size: int, size: int, draw: np.random.Generator) -> Any:
+    shape = [n if n is not None else batch_size if i == 0 else size for i, n in enumerate(spec.shape)]
     if spec.dtype == "string":
         return keras.ops.convert_to_tensor(np.full(shape, "a"))
     if keras.backend.is_float_dtype(spec.dtype):
