@@ -16,6 +16,7 @@ def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     if "fused" in request.param:
         monkeypatch.setattr("evenbatch.kernels.tensorflow._WORTH_FUSING", 0)
         monkeypatch.setattr("evenbatch.kernels.tensorflow._WORTH_FUSING_INFERENCE", 0)
+        monkeypatch.setattr("evenbatch.kernels.slices.tensorflow._WORTH_A_TURN", 0)
     if request.param == "native":
         monkeypatch.setattr("evenbatch.kernels.torch._SMALL", 0)
     if "large" in request.param:

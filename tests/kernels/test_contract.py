@@ -11,16 +11,23 @@ import ways
 from evenbatch import kernels
 from evenbatch.kernels import reference
 
-NAMES = ("inference", "masked_moments", "moments", "normalize", "normalize_batch")
+NAMES = {
+    "evenbatch.kernels": ("inference", "masked_moments", "moments", "normalize", "normalize_batch"),
+    "evenbatch.kernels.slices": ("merged", "normalize_masked_slices", "normalize_slices"),
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_kernel_has_the_signature_that_the_package_promises(name):
+@pytest.mark.parametrize(("package", "name"), [(package, name) for package in NAMES for name in NAMES[package]])
+def test_every_kernel_has_the_signature_that_the_package_promises(package, name):
     promised = next(line.strip() for line in kernels.__doc__.splitlines() if line.strip().startswith(f"{name}("))
-    own = importlib.import_module(f"evenbatch.kernels.{ways.BACKEND}")
+    own = importlib.import_module(f"{package}.{ways.BACKEND}")
     arguments = promised[len(name) + 1 : promised.index(")")].split(", ")
     assert list(inspect.signature(getattr(own, name)).parameters) == arguments
     assert getattr(kernels, name) is getattr(own, name)
+
+
+def test_the_package_offers_these_and_no_others():
+    assert sorted(kernels.__all__) == sorted(["Statistics", *(name for names in NAMES.values() for name in names)])
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

@@ -39,6 +39,28 @@ def normalize_masked(axis: int, epsilon: float) -> Callable[..., list[Any]]:
     return function
 
 
+def normalize_slices(axis: int, epsilon: float, size: int) -> Callable[..., list[Any]]:
+    """The training forward direction slice by slice: output, and mean, variance and count of all slices together."""
+
+    def function(x: Any, gamma: Any, beta: Any) -> list[Any]:
+        y, parts = kernels.normalize_slices(x, gamma, beta, axis, epsilon, size)
+        batch = kernels.merged(parts)
+        return [y, batch.mean, batch.variance, keras.ops.convert_to_tensor(batch.count)]
+
+    return function
+
+
+def normalize_masked_slices(axis: int, epsilon: float, size: int) -> Callable[..., list[Any]]:
+    """The same with a mask."""
+
+    def function(x: Any, gamma: Any, beta: Any, mask: Any) -> list[Any]:
+        y, parts = kernels.normalize_masked_slices(x, mask, gamma, beta, axis, epsilon, size)
+        batch = kernels.merged(parts)
+        return [y, batch.mean, batch.variance, batch.count]
+
+    return function
+
+
 def inference(axis: int, epsilon: float) -> Callable[..., list[Any]]:
     """The inference forward direction as a function of tensors: the output alone."""
     return lambda x, gamma, beta, mean, variance: [kernels.inference(x, mean, variance, gamma, beta, axis, epsilon)]
@@ -52,6 +74,16 @@ def gradients(function: Callable[..., list[Any]], times: int = 1) -> Callable[..
     return {"tensorflow": _tensorflow_gradients, "jax": _jax_gradients, "torch": _torch_gradients}[BACKEND](
         function, times
     )
+
+
+def tensor(array: Any) -> Any:
+    """The array as the backend's."""
+    return keras.ops.convert_to_tensor(array)
+
+
+def array(tensor: Any) -> Any:
+    """The tensor as NumPy's."""
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
 
 
 def run(mode: str, function: Callable[..., list[Any]], arrays: Any, axis: int) -> list[Any]:

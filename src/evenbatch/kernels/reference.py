@@ -43,6 +43,37 @@ def normalize_batch(
     return normalize(x, found.mean, found.variance, gamma, beta, axis, epsilon), found
 
 
+def slices(rows: int, size: int) -> list[slice]:
+    """Hoffer et al. 2017, algorithm 1, with a last slice that takes what is left over too."""
+    starts = [start for start in range(0, rows, size) if start == 0 or start + size <= rows]
+    return [slice(start, end) for start, end in zip(starts, [*starts, rows][1:], strict=True)]
+
+
+def normalize_slices(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, axis: int, epsilon: float, size: int, mask: ArrayLike = True
+) -> Array:
+    """Each slice by the moments of its positions where the mask is true."""
+    x = np.asarray(x, np.float64)
+    mask = np.broadcast_to(mask, tuple(np.delete(np.shape(x), axis)))
+    y = np.empty_like(x)
+    for part in slices(len(x), size):
+        found = masked_moments(x[part], mask[part], axis)
+        y[part] = normalize(x[part], found.mean, found.variance, gamma, beta, axis, epsilon)
+    return y
+
+
+def slice_gradients(
+    dy: ArrayLike, x: ArrayLike, gamma: ArrayLike, axis: int, epsilon: float, size: int
+) -> tuple[Array, Array, Array]:
+    """The gradients of each slice; those of gamma and beta are their sums."""
+    x, dy = np.asarray(x, np.float64), np.asarray(dy, np.float64)
+    dx, dgamma, dbeta = np.zeros_like(x), np.zeros(np.shape(gamma)), np.zeros(np.shape(gamma))
+    for part in slices(len(x), size):
+        dx[part], of_gamma, of_beta = gradients(dy[part], x[part], gamma, axis, epsilon)
+        dgamma, dbeta = dgamma + of_gamma, dbeta + of_beta
+    return dx, dgamma, dbeta
+
+
 def gradients(dy: ArrayLike, x: ArrayLike, gamma: ArrayLike, axis: int, epsilon: float) -> tuple[Array, Array, Array]:
     """Section 3 of the paper, equation by equation: gradients with respect to x, gamma and beta."""
     rows, dy_rows, scale = _rows(x, axis), _rows(dy, axis), np.asarray(gamma, np.float64)

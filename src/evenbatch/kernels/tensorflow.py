@@ -29,7 +29,7 @@ def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) ->
     """Normalizes `x` by its own moments."""
     axis = axis % x.shape.rank
     gamma, beta = _parameter(gamma, tf.ones, x, axis), _parameter(beta, tf.zeros, x, axis)
-    count = _count(x, axis)
+    count = _count(x, _kept(x, axis))
     y, mean, variance = _way(x, count)(x, gamma, beta, count, axis, epsilon)
     return y, Statistics(count, tf.stop_gradient(mean), tf.stop_gradient(variance))
 
@@ -37,12 +37,7 @@ def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) ->
 @tf.autograph.experimental.do_not_convert
 def normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     """Normalizes `x` by given moments."""
-    axis, like = axis % x.shape.rank, _wide(x)
-    scale = tf.math.rsqrt(tf.cast(variance, like) + epsilon)
-    scale = scale if gamma is None else scale * tf.cast(gamma, like)
-    y = (tf.cast(x, like) - _along(tf.cast(mean, like), x, axis)) * _along(scale, x, axis)
-    y = y if beta is None else y + _along(tf.cast(beta, like), x, axis)
-    return tf.cast(y, x.dtype)
+    return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -68,24 +63,43 @@ def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int
 @tf.autograph.experimental.do_not_convert
 def moments(x: Any, axis: int) -> Statistics:
     """Mean and biased variance of each channel."""
-    axis = axis % x.shape.rank
-    count = _count(x, axis)
-    return Statistics(count, *_corrected_moments(tf.cast(x, _wide(x)), count, axis))
+    kept = _kept(x, axis)
+    count = _count(x, kept)
+    return Statistics(count, *_corrected_moments(tf.cast(x, _wide(x)), count, kept))
 
 
 @tf.autograph.experimental.do_not_convert
 def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
     """The moments of the positions where `mask`, of the shape of `x` without `axis`, is true."""
-    axis, like = axis % x.shape.rank, _wide(x)
-    others, x = _others(x, axis), tf.cast(x, like)
+    return _masked_moments(x, _broadcast_mask(x, mask, axis), _kept(x, axis))
+
+
+def _broadcast_mask(x: Any, mask: Any, axis: int) -> Any:
+    """The mask with the shape of `x`, but for a 1 at the axis of the channels."""
+    axis = axis % x.shape.rank
     positions = tf.tensor_scatter_nd_update(tf.shape(x), [[axis]], [1])
-    mask = tf.broadcast_to(tf.expand_dims(tf.cast(mask, tf.bool), axis), positions)
-    count = tf.reduce_sum(tf.cast(mask, like))
+    return tf.broadcast_to(tf.expand_dims(tf.cast(mask, tf.bool), axis), positions)
+
+
+def _masked_moments(x: Any, mask: Any, kept: tuple[int, ...]) -> Statistics:
+    like, others = _wide(x), _others(x, kept)
+    x = tf.cast(x, like)
+    count = tf.reduce_sum(tf.cast(mask, like), others)
     n = tf.maximum(count, 1)
     mean = tf.reduce_sum(tf.where(mask, x, 0), others) / n
-    deviation = tf.where(mask, x - _along(mean, x, axis), 0)
+    deviation = tf.where(mask, x - _along(mean, x, kept), 0)
     rest = tf.reduce_sum(deviation, others) / n
-    return Statistics(count, mean + rest, _corrected(tf.reduce_sum(tf.square(deviation), others) / n, rest))
+    variance = _corrected(tf.reduce_sum(tf.square(deviation), others) / n, rest)
+    return Statistics(tf.squeeze(count, -1), mean + rest, variance)
+
+
+def _normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, kept: tuple[int, ...], epsilon: float) -> Any:
+    like = _wide(x)
+    scale = tf.math.rsqrt(tf.cast(variance, like) + epsilon)
+    scale = scale if gamma is None else scale * tf.cast(gamma, like)
+    y = (tf.cast(x, like) - _along(tf.cast(mean, like), x, kept)) * _along(scale, x, kept)
+    y = y if beta is None else y + _along(tf.cast(beta, like), x, kept[-1:])
+    return tf.cast(y, x.dtype)
 
 
 def _way(x: Any, count: Any) -> Any:
@@ -125,14 +139,14 @@ def _fused_in_graph(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilo
         distrusted = _distrusted(mean, variance, count, epsilon)
         y, mean, variance = tf.cond(
             distrusted,
-            lambda: _two_pass_forward(x, gamma, beta, count, axis, epsilon),
+            lambda: _two_pass_forward(x, gamma, beta, count, (axis,), epsilon),
             lambda: (y, mean, variance),
         )
 
         def gradient(dy: Any, *_: Any) -> Any:
             return tf.cond(
                 distrusted,
-                lambda: _two_pass_gradient(dy, x, gamma, mean, variance, count, axis, epsilon),
+                lambda: _two_pass_gradient(dy, x, gamma, mean, variance, count, (axis,), epsilon),
                 lambda: _fused_op_gradient(dy, x, gamma, reserved, axis, epsilon),
             )
 
@@ -144,12 +158,18 @@ def _fused_in_graph(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilo
 
 
 def _two_pass(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilon: float) -> tuple[Any, Any, Any]:
+    return _two_pass_kept(x, gamma, beta, count, (axis,), epsilon)
+
+
+def _two_pass_kept(
+    x: Any, gamma: Any, beta: Any, count: Any, kept: tuple[int, ...], epsilon: float
+) -> tuple[Any, Any, Any]:
     @tf.custom_gradient
     def run(x: Any, gamma: Any, beta: Any) -> Any:
-        y, mean, variance = _two_pass_forward(x, gamma, beta, count, axis, epsilon)
+        y, mean, variance = _two_pass_forward(x, gamma, beta, count, kept, epsilon)
 
         def gradient(dy: Any, *_: Any) -> Any:
-            return _two_pass_gradient(dy, x, gamma, mean, variance, count, axis, epsilon)
+            return _two_pass_gradient(dy, x, gamma, mean, variance, count, kept, epsilon)
 
         return (y, mean, variance), gradient
 
@@ -194,40 +214,42 @@ def _distrusted(mean: Any, variance: Any, count: Any, epsilon: float) -> Any:
     return tf.reduce_any(tf.abs(mean) > tf.sqrt(variance + epsilon) * largest_ratio)
 
 
-def _two_pass_forward(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilon: float) -> tuple[Any, Any, Any]:
+def _two_pass_forward(
+    x: Any, gamma: Any, beta: Any, count: Any, kept: tuple[int, ...], epsilon: float
+) -> tuple[Any, Any, Any]:
     wide = tf.cast(x, gamma.dtype)
     # Where TensorFlow itself sums, it does not do so in one chain, and for small tensors every op counts.
     plain = _elements(x) < _WORTH_FUSING and not _under_xla()
-    mean, variance = (_two_pass_moments if plain else _corrected_moments)(wide, count, axis)
+    mean, variance = (_two_pass_moments if plain else _corrected_moments)(wide, count, kept)
     scale = tf.math.rsqrt(variance + epsilon) * gamma
-    y = (wide - _along(mean, x, axis)) * _along(scale, x, axis) + _along(beta, x, axis)
+    y = (wide - _along(mean, x, kept)) * _along(scale, x, kept) + _along(beta, x, kept)
     return tf.cast(y, x.dtype), mean, variance
 
 
 def _two_pass_gradient(
-    dy: Any, x: Any, gamma: Any, mean: Any, variance: Any, count: Any, axis: int, epsilon: float
+    dy: Any, x: Any, gamma: Any, mean: Any, variance: Any, count: Any, kept: tuple[int, ...], epsilon: float
 ) -> tuple[Any, Any, Any]:
     """Section 3 of Ioffe & Szegedy 2015, with the sums over the batch taken once each."""
-    wide, dy, others = tf.cast(x, gamma.dtype), tf.cast(dy, gamma.dtype), _others(x, axis)
+    wide, dy, others = tf.cast(x, gamma.dtype), tf.cast(dy, gamma.dtype), _others(x, kept)
     n = _at_least_one(count)
     inverse = tf.math.rsqrt(variance + epsilon)
-    normalized = (wide - _along(mean, x, axis)) * _along(inverse, x, axis)
+    normalized = (wide - _along(mean, x, kept)) * _along(inverse, x, kept)
     dbeta, dgamma = tf.reduce_sum(dy, others), tf.reduce_sum(dy * normalized, others)
-    dx = dy - _along(dbeta / n, x, axis) - normalized * _along(dgamma / n, x, axis)
-    return tf.cast(dx * _along(inverse * gamma, x, axis), x.dtype), dgamma, dbeta
+    dx = dy - _along(dbeta / n, x, kept) - normalized * _along(dgamma / n, x, kept)
+    return tf.cast(dx * _along(inverse * gamma, x, kept), x.dtype), dgamma, dbeta
 
 
-def _two_pass_moments(x: Any, count: Any, axis: int) -> tuple[Any, Any]:
-    others, n = _others(x, axis), _at_least_one(count)
+def _two_pass_moments(x: Any, count: Any, kept: tuple[int, ...]) -> tuple[Any, Any]:
+    others, n = _others(x, kept), _at_least_one(count)
     mean = tf.reduce_sum(x, others) / n
-    return mean, tf.reduce_sum(tf.math.squared_difference(x, _along(mean, x, axis)), others) / n
+    return mean, tf.reduce_sum(tf.math.squared_difference(x, _along(mean, x, kept)), others) / n
 
 
-def _corrected_moments(x: Any, count: Any, axis: int) -> tuple[Any, Any]:
+def _corrected_moments(x: Any, count: Any, kept: tuple[int, ...]) -> tuple[Any, Any]:
     """The corrected two-pass algorithm of Chan, Golub & LeVeque 1983: what rounding left in the mean comes back."""
-    others, n = _others(x, axis), _at_least_one(count)
+    others, n = _others(x, kept), _at_least_one(count)
     mean = tf.reduce_sum(x, others) / n
-    deviation = x - _along(mean, x, axis)
+    deviation = x - _along(mean, x, kept)
     rest = tf.reduce_sum(deviation, others) / n
     return mean + rest, _corrected(tf.reduce_sum(tf.square(deviation), others) / n, rest)
 
@@ -246,26 +268,36 @@ def _wide(x: Any) -> Any:
     return tf.float64 if x.dtype == tf.float64 else tf.float32
 
 
-def _others(x: Any, axis: int) -> list[int]:
-    return [i for i in range(x.shape.rank) if i != axis]
+def _kept(x: Any, axis: int) -> tuple[int, ...]:
+    """The axes that moments keep: the one of the channels, behind that of the slices where there are any."""
+    return (axis % x.shape.rank,)
 
 
-def _count(x: Any, axis: int) -> Any:
+def _others(x: Any, kept: tuple[int, ...]) -> list[int]:
+    return [i for i in range(x.shape.rank) if i not in kept]
+
+
+def _count(x: Any, kept: tuple[int, ...]) -> Any:
     """Values per channel: an int where the shape is known, else a scalar."""
-    sizes = [x.shape[i] for i in _others(x, axis)]
+    sizes = [x.shape[i] for i in _others(x, kept)]
     if None not in sizes:
         return math.prod(sizes)
-    return tf.cast(tf.reduce_prod(tf.gather(tf.shape(x), _others(x, axis))), _wide(x))
+    return tf.cast(tf.reduce_prod(tf.gather(tf.shape(x), _others(x, kept))), _wide(x))
 
 
 def _at_least_one(count: Any) -> Any:
     return max(count, 1) if isinstance(count, int) else tf.maximum(count, 1)
 
 
-def _along(values: Any, x: Any, axis: int) -> Any:
-    """`values`, shape (channels,), as a tensor that broadcasts against `x`."""
-    after = x.shape.rank - 1 - axis
-    return tf.reshape(values, [-1, *[1] * after]) if after else values
+def _along(values: Any, x: Any, kept: tuple[int, ...]) -> Any:
+    """`values`, of the shape of the axes that are kept, as a tensor that broadcasts against `x`."""
+    if kept == (x.shape.rank - 1,):
+        return values
+    sizes = [1] * x.shape.rank
+    sizes[kept[0]] = -1
+    for axis in kept[1:]:
+        sizes[axis] = x.shape[axis]
+    return tf.reshape(values, sizes[kept[0] :])
 
 
 def _as_images(x: Any, axis: int) -> tuple[Any, str]:

@@ -43,12 +43,7 @@ def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) ->
 
 def normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     """Normalizes `x` by given moments."""
-    like = _wide(x)
-    scale = torch.rsqrt(variance.to(like) + epsilon)
-    scale = _along(scale if gamma is None else scale * gamma.to(like), x, axis)
-    centred = x.to(like) - _along(mean.to(like), x, axis)
-    y = centred * scale if beta is None else torch.addcmul(_along(beta.to(like), x, axis), centred, scale)
-    return y.to(x.dtype)
+    return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
 
 
 def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
@@ -64,27 +59,50 @@ def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int
 
 def moments(x: Any, axis: int) -> Statistics:
     """Mean and biased variance of each channel."""
-    count = _count(x, axis)
-    if count == 0:
-        nothing = x.new_zeros(x.shape[axis], dtype=_wide(x))
-        return Statistics(count, nothing, nothing)
-    if _is_traced():
-        return Statistics(count, *_corrected_moments(x.to(_wide(x)), axis))
-    variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, axis), correction=0)
-    return Statistics(count, mean, variance)
+    return _moments(x, _kept(x, axis))
 
 
 def masked_moments(x: Any, mask: Any, axis: int) -> Statistics:
     """The moments of the positions where `mask`, of the shape of `x` without `axis`, is true."""
-    others, x = _others(x, axis), x.to(_wide(x))
+    return _masked_moments(x, _broadcast_mask(x, mask, axis), _kept(x, axis))
+
+
+def _normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, kept: tuple[int, ...], epsilon: float) -> Any:
+    like = _wide(x)
+    scale = torch.rsqrt(variance.to(like) + epsilon)
+    scale = _along(scale if gamma is None else scale * gamma.to(like), x, kept)
+    centred = x.to(like) - _along(mean.to(like), x, kept)
+    y = centred * scale if beta is None else torch.addcmul(_along(beta.to(like), x, kept[-1:]), centred, scale)
+    return y.to(x.dtype)
+
+
+def _moments(x: Any, kept: tuple[int, ...]) -> Statistics:
+    others = _others(x, kept)
+    count = math.prod([x.shape[i] for i in others])
+    if x.numel() == 0:
+        nothing = x.new_zeros([x.shape[i] for i in kept], dtype=_wide(x))
+        return Statistics(count, nothing, nothing)
+    if _is_traced():
+        return Statistics(count, *_corrected_moments(x.to(_wide(x)), kept))
+    variance, mean = torch.var_mean(x.to(_wide(x)), others, correction=0)
+    return Statistics(count, mean, variance)
+
+
+def _broadcast_mask(x: Any, mask: Any, axis: int) -> Any:
+    """The mask with the shape of `x`, but for a 1 at the axis of the channels."""
     positions = [1 if i == axis % x.dim() else size for i, size in enumerate(x.shape)]
-    mask = mask.bool().unsqueeze(axis % x.dim()).expand(positions)
-    count = mask.sum().to(x.dtype)
+    return mask.bool().unsqueeze(axis % x.dim()).expand(positions)
+
+
+def _masked_moments(x: Any, mask: Any, kept: tuple[int, ...]) -> Statistics:
+    others, x = _others(x, kept), x.to(_wide(x))
+    count = mask.sum(others).to(x.dtype)
     n = count.clamp(min=1)
     mean = torch.where(mask, x, 0).sum(others) / n
-    deviation = torch.where(mask, x - _along(mean, x, axis), 0)
+    deviation = torch.where(mask, x - _along(mean, x, kept), 0)
     rest = deviation.sum(others) / n
-    return Statistics(count, mean + rest, _corrected(deviation.square().sum(others) / n, rest))
+    variance = _corrected(deviation.square().sum(others) / n, rest)
+    return Statistics(count.squeeze(-1), mean + rest, variance)
 
 
 class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
@@ -94,7 +112,7 @@ class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
     def forward(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
         mean, variance = _merged_moments(x)
         if _is_far(mean, variance, epsilon):
-            variance, mean = torch.var_mean(x.to(gamma.dtype), _others(x, 1), correction=0)
+            variance, mean = torch.var_mean(x.to(gamma.dtype), _others(x, (1,)), correction=0)
             return normalize(x, mean, variance, gamma, beta, 1, epsilon), mean, variance
         y = torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=epsilon)
         return y, mean, variance
@@ -133,11 +151,11 @@ def _by_framework(x: Any, gamma: Any, beta: Any, count: int, epsilon: float) -> 
     return y, mean, unbiased * ((count - 1) / count)
 
 
-def _corrected_moments(x: Any, axis: int) -> tuple[Any, Any]:
+def _corrected_moments(x: Any, kept: tuple[int, ...]) -> tuple[Any, Any]:
     """The corrected two-pass algorithm of Chan, Golub & LeVeque 1983: what rounding left in the mean comes back."""
-    others = _others(x, axis)
+    others = _others(x, kept)
     mean = x.mean(others)
-    deviation = x - _along(mean, x, axis)
+    deviation = x - _along(mean, x, kept)
     rest = deviation.mean(others)
     return mean + rest, _corrected(deviation.square().mean(others), rest)
 
@@ -158,7 +176,7 @@ def _merged_moments(x: Any) -> tuple[Any, Any]:
     in_rows = x.dim() == 4 and x.shape[2] == x.shape[3] == 1
     parts = _parts(count, channels) if in_rows else 1
     if in_rows and count // parts > _LONGEST:
-        variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, 1), correction=0)
+        variance, mean = torch.var_mean(x.to(_wide(x)), _others(x, (1,)), correction=0)
         return mean, variance
     wide = x.reshape(count // parts, parts * channels, 1, 1) if parts > 1 else x
     # Given float32 arrays to fill, the kernel keeps float32 statistics of float16 and bfloat16 batches.
@@ -214,15 +232,22 @@ def _wide(x: Any) -> Any:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def _others(x: Any, axis: int) -> list[int]:
-    return [i for i in range(x.dim()) if i != axis % x.dim()]
+def _kept(x: Any, axis: int) -> tuple[int, ...]:
+    """The axes that moments keep: the one of the channels, behind that of the slices where there are any."""
+    return (axis % x.dim(),)
+
+
+def _others(x: Any, kept: tuple[int, ...]) -> list[int]:
+    return [i for i in range(x.dim()) if i not in kept]
 
 
 def _count(x: Any, axis: int) -> int:
-    return math.prod(size for i, size in enumerate(x.shape) if i != axis % x.dim())
+    # Of a list, because torch.compile breaks its graph at generators.
+    return math.prod([size for i, size in enumerate(x.shape) if i != axis % x.dim()])
 
 
-def _along(values: Any, x: Any, axis: int) -> Any:
-    """`values`, shape (channels,), as a tensor that broadcasts against `x`."""
-    after = x.dim() - 1 - axis % x.dim()
-    return values.reshape(-1, *[1] * after) if after else values
+def _along(values: Any, x: Any, kept: tuple[int, ...]) -> Any:
+    """`values`, of the shape of the axes that are kept, as a tensor that broadcasts against `x`."""
+    if kept == (x.dim() - 1,):
+        return values
+    return values.reshape([x.shape[i] if i in kept else 1 for i in range(x.dim())])
