@@ -10,13 +10,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+import evenbatch as eb
 from evenbatch import recipes
 from evenbatch.bench import backends
-from evenbatch.bench.exchange import exchanged
 from evenbatch.bench.interleave import interleave
 from evenbatch.bench.model_cases import compile_model
 from evenbatch.bench.spread import spread
 from evenbatch.bench.tensors import CLASSES, labels, values
+from evenbatch.surgery.rebuild import rebuild
 
 BATCH, SHAPE, ROUNDS = 128, (32, 32, 3), 15
 
@@ -36,14 +37,18 @@ class BareFused(keras.layers.BatchNormalization):
         ).y
 
 
+def bare(layer: Any) -> Any:
+    return BareFused(name=layer.name) if isinstance(layer, keras.layers.BatchNormalization) else None
+
+
 def main() -> None:
     backend = backends.load("tensorflow")
     keras.utils.set_random_seed(0)
     ours = recipes.get("resnet20")(SHAPE, CLASSES)
     networks = {
         "ours": ours,
-        "Keras": exchanged(ours, keras.layers.BatchNormalization),
-        "bare fused op": exchanged(ours, BareFused),
+        "Keras": eb.to_keras(ours, synchronized=False),
+        "bare fused op": rebuild(ours, bare).model,
         "without": recipes.get("resnet20")(SHAPE, CLASSES, False),
     }
     x, y = values((BATCH, *SHAPE)), labels(BATCH)

@@ -5,7 +5,6 @@ a Functional model within, and of a layer that calls others in its own code (a w
 model) nothing is recorded but which layers it holds.
 """
 
-import copy
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -49,9 +48,12 @@ def further_arguments(model: Any) -> dict[str, Any]:
 
 
 def copied_operation(operation: Any) -> Any:
-    """An operation of `keras.ops` once more, not yet called. It has arguments, but no state."""
-    twin = copy.copy(operation)
-    twin._inbound_nodes, twin._outbound_nodes = [], []
+    """An operation of `keras.ops` once more, not yet called. It has arguments, but no state.
+
+    `copy.copy` would send it through Keras' serialization, which takes an Add for the layer of that name.
+    """
+    twin = type(operation).__new__(type(operation))
+    vars(twin).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
     return twin
 
 

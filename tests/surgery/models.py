@@ -31,7 +31,7 @@ def residual(norm: Norm) -> Any:
     x = layers.Conv2D(4, 3, padding="same", kernel_regularizer=keras.regularizers.L2(1e-3))(inputs)
     short = x
     x = norm(momentum=0.9, epsilon=1e-4, name="first")(x)
-    x = keras.ops.relu(x) + short
+    x = keras.ops.relu(x) + 3.0 + short
     x = norm(axis=1, trainable=False, name="frozen")(x)
     x = layers.Dropout(0.3, seed=7)(x)
     x = norm(scale=False, name="unscaled")(layers.Concatenate()([x, short]))
