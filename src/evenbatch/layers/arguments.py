@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evenbatch.errors import InvalidArgument
@@ -55,6 +55,45 @@ def require_epsilon(value: Any) -> float:
     return number
 
 
+def require_slice_size(value: Any) -> int:
+    """The rows of a slice, where they are an integer of at least 2.
+
+    Raises:
+        InvalidArgument: they are not.
+    """
+    size = value if not isinstance(value, bool) and hasattr(value, "__index__") else 0
+    if operator.index(size) < 2:
+        raise InvalidArgument(
+            f"virtual_batch_size must be an integer of at least 2, the rows of the batch that are normalized together, "
+            f"received {value!r}; a slice of one row of a dense layer would become beta"
+        )
+    return operator.index(size)
+
+
+def refuse(given: Iterable[str], reasons: Mapping[str, str]) -> None:
+    """Checks that no argument is given that the layer does not have; `reasons` tells of each why.
+
+    Raises:
+        InvalidArgument: one is.
+    """
+    for name in given:
+        if name in reasons:
+            raise InvalidArgument(f"{name} is no argument of this layer, {reasons[name]}; leave it out")
+
+
+def require_batch_in_front(shape: Sequence[int | None], axis: int, why: str) -> None:
+    """Checks that the first axis of inputs of this shape is not the one of the channels.
+
+    Raises:
+        InvalidArgument: it is.
+    """
+    if axis % len(shape) == 0:
+        raise InvalidArgument(
+            f"axis must not be the first one of the inputs, {why}, received axis={axis} for the shape {tuple(shape)}; "
+            "move the channels behind it with keras.ops.moveaxis"
+        )
+
+
 def require_channels(shape: Sequence[int | None] | None, axis: int) -> None:
     """Checks that inputs of this shape have a batch and, at `axis`, a known number of channels.
 
@@ -77,6 +116,19 @@ def require_channels(shape: Sequence[int | None] | None, axis: int) -> None:
         raise InvalidArgument(
             f"the number of channels must be known when the layer is built, received the shape {tuple(shape)}, "
             f"which is None at axis {axis}; give that axis a size in keras.Input, or pass the axis of the channels"
+        )
+
+
+def require_same_channels(shape: Sequence[int | None], built_for: Sequence[int | None], axis: int) -> None:
+    """Checks that inputs of this shape have the rank and the channels of those that the layer was built for.
+
+    Raises:
+        InvalidArgument: they have not.
+    """
+    if len(shape) != len(built_for) or shape[axis] != built_for[axis]:
+        raise InvalidArgument(
+            f"inputs must have {len(built_for)} axes and {built_for[axis]} channels at axis {axis}, as when the layer "
+            f"was built, received the shape {tuple(shape)}; make another layer for them"
         )
 
 

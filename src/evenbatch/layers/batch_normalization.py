@@ -5,20 +5,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from evenbatch import kernels, replicas
-from evenbatch.errors import BackendUnavailable, InvalidArgument
-from evenbatch.kernels import Statistics
-from evenbatch.layers.arguments import (
-    require_axis,
-    require_channels,
-    require_epsilon,
-    require_mask,
-    require_momentum,
-)
+from evenbatch import kernels
+from evenbatch.errors import InvalidArgument
+from evenbatch.layers.moving_statistics import MovingStatistics
 
 
 @keras.saving.register_keras_serializable("evenbatch")
-class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+class BatchNormalization(MovingStatistics):
     """Normalizes its inputs per channel: `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
 
     In training, mean and variance are those of the batch, and the moving statistics follow them:
@@ -76,127 +69,13 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
         debias: bool = False,
         **kwargs: Any,
     ) -> None:
-        # Keras' constructor refuses synchronized=True off TensorFlow, so the attribute is set after it.
-        super().__init__(
-            require_axis(axis),
-            require_momentum(momentum),
-            require_epsilon(epsilon),
-            *args,
-            synchronized=False,
-            **kwargs,
-        )
+        super().__init__(axis, momentum, epsilon, *args, debias=debias, **kwargs)
         self.synchronized = bool(synchronized)
-        self.debias = bool(debias)
-        self.moving_weight: Any = None
         if self.debias and self.renorm:
             raise InvalidArgument("debias=True must not be combined with renorm=True; pass one of them")
 
-    def build(self, input_shape: Any) -> None:
-        """Creates the weights for inputs of this shape."""
-        require_channels(input_shape, self.axis)
-        super().build(input_shape)
-        if self.debias:
-            # Last, so that the list of weights begins as that of Keras' layer.
-            self.moving_weight = self.add_weight(
-                shape=(2,),
-                name="moving_weight",
-                initializer="zeros",
-                dtype=keras.backend.result_type(self.variable_dtype, "float32"),
-                trainable=False,
-                autocast=False,
-            )
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalizes, in training by the statistics of the batch, which the moving ones then follow."""
-        if mask is not None:
-            mask = mask if hasattr(mask, "shape") else ops.convert_to_tensor(mask)
-            require_mask(mask.shape, inputs.shape, self.axis)
-        x = inputs if keras.backend.is_float_dtype(inputs.dtype) else ops.cast(inputs, "float32")
-        if not (training and self.trainable):
-            moving = self.moving_mean.value, self.moving_variance.value
-            y = kernels.inference(x, *moving, *self._gamma_and_beta(), self.axis, self.epsilon)
-        elif self.renorm:
-            y = self._renormalize(x, mask)
-        elif mask is None and not self._shares():
-            y, batch = kernels.normalize_batch(x, *self._gamma_and_beta(), self.axis, self.epsilon)
-            self._follow(batch)
-        else:
-            x = self._widened(x)
-            batch = self._statistics(x, mask)
-            y = kernels.normalize(x, batch.mean, batch.variance, *self._gamma_and_beta(), self.axis, self.epsilon)
-            self._follow(batch)
-        return ops.cast(y, self.compute_dtype)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments. `debias` is among them where it is set, so that Keras' layer reads the others."""
-        config: dict[str, Any] = super().get_config()
-        return {**config, "debias": True} if self.debias else config
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves as Keras' layer does, and `moving_weight` under its name, so that a file tells what it holds."""
-        for i, variable in enumerate(self._weights_of_keras()):
-            store[str(i)] = variable
-        if self.debias:
-            store["moving_weight"] = self.moving_weight
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads from a file, be it of this layer, of Keras' or of this one with another `debias`.
-
-        Raises:
-            InvalidArgument: the file holds other weights.
-        """
-        if not self.built:
-            super().load_own_variables(store)  # says so
-            return
-        expected, names = self._weights_of_keras(), {*store.keys()}
-        if names - {"moving_weight"} != {str(i) for i in range(len(expected))}:
-            raise InvalidArgument(
-                f"the layer {self.name!r} expects {len(expected)} weights, {', '.join(w.name for w in expected)}, and "
-                f"received a file with {len(names)}; give it the center, scale and renorm of the layer that was saved"
-            )
-        for i, variable in enumerate(expected):
-            variable.assign(store[str(i)])
-        if self.debias:
-            self.moving_weight.assign(store["moving_weight"] if "moving_weight" in names else ops.ones((2,)))
-
-    def rematerialized_call(self, layer_call: Any, *args: Any, **kwargs: Any) -> Any:
-        """The call as it is, also under `keras.RematScope`.
-
-        Of its inputs the gradient keeps nothing but the inputs themselves, and computed again, the layer would follow
-        each batch twice.
-        """
-        return layer_call
-
-    def _weights_of_keras(self) -> list[Any]:
-        own = [*self._trainable_variables, *self._non_trainable_variables]  # and not those of layers within a subclass
-        return [weight for weight in own if weight is not self.moving_weight]
-
-    def _gamma_and_beta(self) -> tuple[Any, Any]:
-        return self.gamma.value if self.scale else None, self.beta.value if self.center else None
-
-    def _shares(self) -> bool:
-        """Whether other replicas take part in the statistics."""
-        shares = self.synchronized and replicas.count() > 1
-        if shares and keras.backend.backend() == "torch":
-            raise BackendUnavailable(
-                "synchronized=True is not available across the ranks of a torch process group yet; "
-                "pass synchronized=False to normalize each rank by its own statistics"
-            )
-        return shares
-
-    def _widened(self, x: Any) -> Any:
-        """`x` in the dtype of its statistics: where it is used twice, its gradients are then added in that dtype."""
-        return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
-
-    def _statistics(self, x: Any, mask: Any) -> Statistics:
-        """The statistics that normalize this batch: of this replica or of all of them."""
-        if mask is not None:
-            return kernels.masked_moments(x, mask, self.axis)
-        if not self._shares():
-            return kernels.moments(x, self.axis)
-        mean, variance = ops.moments(x, axes=self._reduction_axes, synchronized=True)
-        # Keras does not tell how many values they are of; where there are replicas, it is taken that there are several.
-        return Statistics(replicas.count(), mean, variance)
+    def _train(self, x: Any, mask: Any) -> Any:
+        return self._renormalize(x, mask) if self.renorm else self._normalize_batch(x, mask, *self._gamma_and_beta())
 
     def _renormalize(self, x: Any, mask: Any) -> Any:
         """Batch renormalization by Keras' corrections, Ioffe 2017, https://arxiv.org/abs/1702.03275."""
@@ -215,40 +94,3 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             for variable, old in zip(followers, before, strict=True):
                 variable.assign(ops.where(has_variance, ops.copy(variable), old))
         return y
-
-    def _follow(self, batch: Statistics) -> None:
-        """Moves the moving statistics towards the batch's, as far as the batch tells of them."""
-        known = self._known(batch)
-        rates = self._corrected_rates(known) if self.debias else [self._rate(one, batch.mean.dtype) for one in known]
-        for moving, value, one, rate in zip(
-            (self.moving_mean, self.moving_variance), (batch.mean, batch.variance), known, rates, strict=True
-        ):
-            if one is not False:
-                share = ops.cast(rate, value.dtype) if ops.is_tensor(rate) else rate
-                moving.assign(ops.cast(moving.value, value.dtype) * (1 - share) + value * share)
-
-    def _known(self, batch: Statistics) -> list[Any]:
-        """Whether the batch tells of the mean and of the variance: one value has a mean, but no variance.
-
-        Truth values where the shape tells, else tensors.
-        """
-        known = (batch.count > 0, batch.count > 1)
-        # A branch and not bool(), which torch.compile leaves as symbolic as the size.
-        return [one if ops.is_tensor(one) else (True if one else False) for one in known]  # noqa: SIM210
-
-    def _rate(self, known: Any, dtype: Any) -> Any:
-        """By how much of the difference a moving statistic moves."""
-        return (1 - self.momentum) * (ops.cast(known, dtype) if ops.is_tensor(known) else known)
-
-    def _corrected_rates(self, known: list[Any]) -> list[Any]:
-        """The rates that make the moving statistics weighted means of batches alone.
-
-        After t batches those have the weight `1 - momentum ** t` in all, by which Adam divides. Here the newest batch
-        is given its share of that weight instead, so that the moving statistics are right as they are stored.
-        """
-        dtype = self.moving_weight.dtype
-        shares = ops.stack([ops.cast(self._rate(one, dtype), dtype) for one in known])
-        weights = self.moving_weight + shares * (1 - self.moving_weight)
-        self.moving_weight.assign(weights)
-        rates = shares / ops.where(weights > 0, weights, 1.0)
-        return [rates[0], rates[1]]
