@@ -57,8 +57,7 @@ def merged(parts: Statistics) -> Statistics:
 
 def _way(x: Any, size: int) -> Any:
     """Which of the three implementations takes the slices of `x`."""
-    elements = size * whole._elements(x[:1])
-    if x.dtype == tf.float64 or 0 in x.shape or elements < _WORTH_A_TURN or whole._under_xla():
+    if x.dtype == tf.float64 or 0 in x.shape or size * whole._elements(x[0]) < _WORTH_A_TURN or whole._under_xla():
         return _by_formula
     return _one_by_one if tf.executing_eagerly() else _in_a_loop
 
@@ -82,7 +81,7 @@ def _one_by_one(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, size: 
 
 def _in_a_loop(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float, size: int) -> Any:
     """The fused op slice by slice, or the formula where one of them cannot be trusted."""
-    count = whole._count(x[: 2 * size], (axis,))  # no slice has more values
+    count = 2 * size * whole._count(x, (0, axis))  # no slice has more values
 
     @tf.custom_gradient
     def run(x: Any, gamma: Any, beta: Any) -> Any:
@@ -168,7 +167,7 @@ def _slice(x: Any, i: Any, slices: Any, size: int) -> Any:
 
 def _counts(x: Any, axis: int, size: int) -> Any:
     """Values per channel of each slice: ints where the shape is known, else a tensor."""
-    others = whole._count(x[:1], (axis,))
+    others = whole._count(x, (0, axis))
     if x.shape[0] is not None and isinstance(others, int):
         return tuple(rows * others for rows in sizes(x.shape[0], size))
     rows, slices = tf.shape(x)[0], _slices(x, size)

@@ -1,6 +1,6 @@
 """Slices on PyTorch: large ones by its native kernels, which write them side by side, others by a formula for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -37,10 +37,12 @@ def normalize_masked_slices(
 
 def merged(parts: Statistics) -> Statistics:
     """The statistics of all values, from those of parts of them: Chan, Golub & LeVeque 1983."""
-    known = isinstance(parts.count, tuple)
-    total = sum(parts.count) if known else parts.count.sum()
-    counts = parts.mean.new_tensor(parts.count) if known else parts.count.to(parts.mean.dtype)
-    weights = (counts / counts.sum().clamp(min=1))[:, None]
+    if isinstance(parts.count, tuple):
+        total: Any = sum(parts.count)
+        weights = parts.mean.new_tensor([[count / max(total, 1)] for count in parts.count]).reshape(-1, 1)
+    else:
+        total = parts.count.sum()
+        weights = (parts.count.to(parts.mean.dtype) / total.clamp(min=1))[:, None]
     mean = (weights * parts.mean).sum(0)
     distances = parts.mean - mean
     rest = (weights * distances).sum(0)
@@ -84,18 +86,18 @@ class _SlicesOnCpu(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(x: Any, gamma: Any, beta: Any, epsilon: float, cuts: list[int]) -> Any:
-        y, found = torch.empty_like(x), []
-        for part, out in zip(x.split(cuts), y.split(cuts), strict=True):
-            mean, variance = whole._merged_moments(part)
-            if whole._is_far(mean, variance, epsilon):
-                variance, mean = torch.var_mean(part.to(gamma.dtype), whole._others(part, (1,)), correction=0)
+        parts, y = x.split(cuts), torch.empty_like(x)
+        means, variances = _stacked(whole._merged_moments(part) for part in parts)
+        if whole._is_far(means, variances, epsilon):
+            exact = (torch.var_mean(part.to(gamma.dtype), whole._others(part, (1,)), correction=0) for part in parts)
+            variances, means = _stacked(exact)
+            for part, out, mean, variance in zip(parts, y.split(cuts), means, variances, strict=True):
                 out.copy_(whole.normalize(part, mean, variance, gamma, beta, 1, epsilon))
-            else:
-                unused = gamma.new_empty(0), gamma.new_empty(0)
-                torch.native_batch_norm(part, gamma, beta, mean, variance, False, 0.0, epsilon, out=(out, *unused))
-            found.append((mean, variance))
-        means, variances = zip(*found, strict=True)
-        return y, torch.stack(means), torch.stack(variances)
+            return y, means, variances
+        unused = gamma.new_empty(0), gamma.new_empty(0)
+        for part, out, mean, variance in zip(parts, y.split(cuts), means, variances, strict=True):
+            torch.native_batch_norm(part, gamma, beta, mean, variance, False, 0.0, epsilon, out=(out, *unused))
+        return y, means, variances
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -108,21 +110,25 @@ class _SlicesOnCpu(torch.autograd.Function):  # type: ignore[misc]
     @torch.compiler.disable  # compiled, it would read what checkpointing had already given away
     def backward(ctx: Any, dy: Any, *_: Any) -> Any:
         x, gamma, means, variances = ctx.saved_tensors
-        inverses, dy = torch.rsqrt(variances + ctx.epsilon), dy.contiguous()
-        # Functions that fill a given tensor have no derivative; where one is wanted, the slices are joined by a copy.
-        dx = None if torch.is_grad_enabled() else torch.empty_like(x)
-        outs = [None] * len(means) if dx is None else dx.split(ctx.cuts)
-        parts = zip(dy.split(ctx.cuts), x.split(ctx.cuts), means, inverses, outs, strict=True)
-        dxs, dgammas, dbetas = zip(*(_gradient(*part, gamma, ctx.epsilon) for part in parts), strict=True)
-        return torch.cat(dxs) if dx is None else dx, sum(dgammas), sum(dbetas), None, None
+        parts = dy.contiguous().split(ctx.cuts), x.split(ctx.cuts), means, torch.rsqrt(variances + ctx.epsilon)
+        arguments = [
+            (upstream, part, gamma, None, None, mean, inverse, True, ctx.epsilon, [True, True, True])
+            for upstream, part, mean, inverse in zip(*parts, strict=True)
+        ]
+        function = torch.ops.aten.native_batch_norm_backward
+        if torch.is_grad_enabled():  # A second derivative is wanted, which functions that fill a given tensor lack.
+            dxs, dgammas, dbetas = zip(*(function(*one) for one in arguments), strict=True)
+            return torch.cat(dxs), sum(dgammas), sum(dbetas), None, None
+        dx, dgammas, dbetas = torch.empty_like(x), torch.empty_like(means), torch.empty_like(means)
+        outs = zip(dx.split(ctx.cuts), dgammas, dbetas, strict=True)
+        for one, (out, dgamma, dbeta) in zip(arguments, outs, strict=True):
+            function.out(*one, out0=out, out1=dgamma, out2=dbeta)
+        return dx, dgammas.sum(0), dbetas.sum(0), None, None
 
 
-def _gradient(dy: Any, x: Any, mean: Any, inverse: Any, out: Any, gamma: Any, epsilon: float) -> Any:
-    function = torch.ops.aten.native_batch_norm_backward
-    arguments = dy, x, gamma, None, None, mean, inverse, True, epsilon, [True, True, True]
-    if out is None:
-        return function(*arguments)
-    return function.out(*arguments, out0=out, out1=torch.empty_like(gamma), out2=torch.empty_like(gamma))
+def _stacked(pairs: Iterable[tuple[Any, Any]]) -> tuple[Any, Any]:
+    first, second = zip(*pairs, strict=True)
+    return torch.stack(first), torch.stack(second)
 
 
 def _in_blocks(function: Callable[..., tuple[Any, ...]], tensors: tuple[Any, ...], size: int) -> tuple[Any, ...]:
