@@ -27,7 +27,8 @@ BELOW = {
     "probes": {"errors", "sites"},
     "report": {"errors", "files"},
     "study": {"errors", "files", "backend", "replicas", "layers", "recipes", "datasets", "probes", "report"},
-    "bench": {"errors", "files", "backend", "kernels", "layers", "sites", "surgery", "model_files", "datasets", "recipes"},
+    "bench": {"errors", "files", "backend", "kernels", "layers", "datasets", "recipes"}
+    | {"sites", "surgery", "model_files"},
 }
 EVERYTHING = {"cli", "__init__", "__main__"}
 

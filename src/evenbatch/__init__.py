@@ -13,15 +13,27 @@ from evenbatch._version import __version__
 from evenbatch.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from evenbatch.layers import BatchNormalization
+    from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization, GhostBatchNormalization
     from evenbatch.study import Arm, Study, compare
     from evenbatch.surgery import to_keras, upgrade
 
-__all__ = ["Arm", "BatchNormalization", "Study", "__version__", "compare", "to_keras", "upgrade"]
+__all__ = [
+    "Arm",
+    "BatchNormalization",
+    "ConditionalBatchNormalization",
+    "GhostBatchNormalization",
+    "Study",
+    "__version__",
+    "compare",
+    "to_keras",
+    "upgrade",
+]
 
 _HOMES = {
     "Arm": "evenbatch.study",
     "BatchNormalization": "evenbatch.layers",
+    "ConditionalBatchNormalization": "evenbatch.layers",
+    "GhostBatchNormalization": "evenbatch.layers",
     "Study": "evenbatch.study",
     "compare": "evenbatch.study",
     "to_keras": "evenbatch.surgery",

@@ -52,7 +52,8 @@ def copied_operation(operation: Any) -> Any:
 
     `copy.copy` would send it through Keras' serialization, which takes an Add for the layer of that name.
     """
-    twin = type(operation).__new__(type(operation))
+    kind: Any = type(operation)
+    twin = kind.__new__(kind)
     vars(twin).update(vars(operation), _inbound_nodes=[], _outbound_nodes=[])
     return twin
 

@@ -124,10 +124,21 @@ def test_a_subclass_with_code_of_its_own_stays_and_is_said():
     assert "own (Own) kept: it is a subclass of Keras' layer" in report.sentences()[1]
 
 
-def test_a_layer_of_ours_that_keras_does_not_have_is_refused_on_the_way_back():
-    model = keras.Sequential([keras.Input((4,)), OwnOfOurs(name="own")])
-    with pytest.raises(UnsupportedModel, match="own: Keras has no layer that computes what OwnOfOurs does"):
+@pytest.mark.parametrize("kind", [OwnOfOurs, eb.GhostBatchNormalization])
+def test_a_layer_of_ours_that_keras_does_not_have_is_refused_on_the_way_back(kind):
+    model = keras.Sequential([keras.Input((4,)), kind(name="own")])
+    with pytest.raises(UnsupportedModel, match=f"own: Keras has no layer that computes what {kind.__name__} does"):
         eb.to_keras(model)
+
+
+def test_sisters_of_the_layer_are_carried_as_they_are():
+    inputs, labels = keras.Input((4,)), keras.Input((), dtype="int32")
+    x = eb.ConditionalBatchNormalization(3, name="by_class")([THEIRS(name="norm")(inputs), labels])
+    model = models.filled(keras.Model([inputs, labels], eb.GhostBatchNormalization(4, name="ghost")(x)))
+    new, report = eb.upgrade(model, return_report=True)
+    assert [change.path for change in report.changes] == ["norm"]
+    assert new.get_layer("ghost").get_config() == model.get_layer("ghost").get_config()
+    assert_close(new.get_weights(), model.get_weights(), 0)
 
 
 @pytest.mark.parametrize("function", [eb.upgrade, eb.to_keras])

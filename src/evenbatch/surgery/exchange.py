@@ -10,6 +10,7 @@ import keras
 from evenbatch import graph
 from evenbatch.errors import InvalidArgument, UnsupportedModel
 from evenbatch.layers import BatchNormalization
+from evenbatch.layers.moving_statistics import MovingStatistics
 from evenbatch.sites import Site, sites
 from evenbatch.surgery.promise import check
 from evenbatch.surgery.rebuild import Rebuilt, rebuild
@@ -146,7 +147,7 @@ def _to_keras(site: Site, synchronized: bool | None, accepted: bool) -> tuple[An
 
 
 def _is_ours(layer: Any) -> bool:
-    return isinstance(layer, BatchNormalization)
+    return isinstance(layer, MovingStatistics)
 
 
 def _like(kind: Any, layer: Any, **more: Any) -> Any:

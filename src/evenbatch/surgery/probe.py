@@ -42,7 +42,7 @@ def _candidates(model: Any, batch_size: int) -> Iterator[Any]:
 
 def _specs(model: Any) -> Any:
     """The structure of the model's inputs with a symbolic tensor for each."""
-    inner = graph.graph_of(model)
+    inner = model if graph.is_functional(model) else graph.graph_of(model)
     if inner is not None:
         return inner.input
     shape = (model.get_build_config() or {}).get("input_shape")
