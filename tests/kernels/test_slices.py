@@ -141,9 +141,8 @@ def test_gradients_of_a_masked_batch_are_those_of_finite_differences(run, double
     np.testing.assert_allclose(found[0], differences(loss, x), atol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [8, 9])
-def test_second_derivatives_are_those_of_finite_differences(run, rows):
-    x, gamma, beta, dy, _ = (array.astype("float32") for array in drawn((rows, 3), -1))
+def test_second_derivatives_are_those_of_finite_differences(run):
+    x, gamma, beta, dy, _ = (array.astype("float32") for array in drawn((9, 3), -1))
     found = run(ways.gradients(ways.normalize_slices(-1, 1e-3, SIZE), times=2), dy, x, gamma, beta)
 
     def total(x):

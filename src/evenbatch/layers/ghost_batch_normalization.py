@@ -31,7 +31,7 @@ class GhostBatchNormalization(MovingStatistics):
     and where `trainable` is False, it is the layer `evenbatch.BatchNormalization`, and its weights are those: gamma,
     beta, moving_mean, moving_variance.
 
-    Each replica cuts the part of a batch that it sees.
+    Each replica cuts the part of a batch that it sees, and its moving statistics follow that part.
 
     Args:
         virtual_batch_size: The rows of a slice, an integer of at least 2.
