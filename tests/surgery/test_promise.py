@@ -37,7 +37,6 @@ def plant(monkeypatch, fault):
 FAULTS = {
     "epsilon": lambda new: setattr(new, "epsilon", 0.5),
     "no scale": lambda new: setattr(new, "scale", False),
-    "wrong class": lambda new: layers.Rescaling(-2.0, name=new.name),
 }
 
 
@@ -78,7 +77,7 @@ def test_other_outputs_are_found():
 
 def test_outputs_that_are_no_numbers_in_the_same_places_are_equal():
     model = keras.Sequential([keras.Input((3,)), layers.Rescaling(float("nan"))])
-    assert promise.check(model, model, [], []) == 0.0
+    assert promise.check(model, model, [], []) == (0.0, None)
 
 
 @pytest.mark.parametrize("size", [(None, None, 3), (40, None, 3)])
@@ -113,3 +112,37 @@ def test_the_check_moves_no_state_of_either_model(theirs):
     for one, other, third in zip(before, state(theirs), state(new), strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, third)
+
+
+def chaotic():
+    """A net of which any rounding changes the outputs altogether."""
+    inputs, draw = keras.Input((32,)), np.random.default_rng(0)
+    x = inputs
+    for i in range(40):
+        x = layers.Dense(32, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 0.8, seed=i))(x)
+        x = THEIRS(name=f"norm_{i}")(x)
+    model = keras.Model(inputs, x)
+    for i in range(40):
+        model.get_layer(f"norm_{i}").set_weights([draw.uniform(0.5, 1.5, 32) for _ in range(4)])
+    return model
+
+
+def test_a_net_that_any_rounding_changes_is_not_taken_for_another_one():
+    model = chaotic()
+    report = eb.upgrade(model, return_report=True)[1]
+    assert report.rounding > 1e-4
+    assert "and rounding each weight once moves them by" in report.sentences()[-1]
+
+
+def test_a_fault_in_such_a_net_is_found_at_the_layer(monkeypatch):
+    plant(monkeypatch, FAULTS["epsilon"])
+    with pytest.raises(BrokenPromise, match="norm_1: the new layer computes something else"):
+        eb.upgrade(chaotic())
+
+
+def test_one_channel_among_larger_ones_is_compared_by_itself(monkeypatch):
+    model = keras.Sequential([keras.Input((2,)), THEIRS(name="norm_1", epsilon=1e-8)])
+    model.layers[0].set_weights([np.array(w, "float32") for w in ([1, 1e8], [0, 0], [0, 0], [1e-8, 1])])
+    plant(monkeypatch, FAULTS["epsilon"])
+    with pytest.raises(BrokenPromise, match="norm_1"):
+        eb.upgrade(model)

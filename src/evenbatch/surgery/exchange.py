@@ -96,7 +96,7 @@ def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras says of the model, it said when the given one was made
         rebuilt = rebuild(model, lambda layer: decided.get(id(layer), (None, None))[1])
-        difference = check(model, rebuilt.model, exchanged, rebuilt.variables)
+        agreement = check(model, rebuilt.model, exchanged, rebuilt.variables)
     changes = tuple(
         Change(site.path, type(site.layer).__name__, "kept" if new is None else "exchanged", said)
         for site, new, said in decided.values()
@@ -106,7 +106,7 @@ def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport
     if not exchanged:
         notes.insert(0, f"There is no batch normalization of {what} to exchange in this model: the new one is equal.")
         warnings.warn(notes[0], stacklevel=3)
-    return rebuilt.model, SurgeryReport(changes, tuple(notes), difference)
+    return rebuilt.model, SurgeryReport(changes, tuple(notes), *agreement)
 
 
 def _require_built(model: Any) -> None:

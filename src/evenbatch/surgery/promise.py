@@ -1,12 +1,13 @@
 """The check of what surgery promises: that a new model is the old one, but for the layers that were exchanged.
 
 Structure and weights are compared as they are, each exchanged layer by itself on numbers of its own, and then the
-outputs of the whole. All of it, because the outputs alone tell little: those of a deep net hardly depend on its inputs.
+outputs of the whole. All of it, because the outputs alone tell little: those of one deep net hardly depend on its
+inputs, and those of another one change altogether where a weight is rounded.
 """
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -18,12 +19,30 @@ from evenbatch.surgery.state import Pair
 
 _TOLERANCES = {"float64": 1e-6, "float32": 1e-4}
 _TOLERANCE_OF_16_BITS = 2e-2
-"""The largest difference of outputs, relative to the largest of their values, that rounding brings about in a net."""
+"""The largest difference of outputs, relative to the largest of their values, that rounding makes in most nets."""
+
+_ROUNDINGS = 30.0
+"""In others it is up to so many times what they change by where every weight is rounded once."""
+
+_UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""The distance from 1 to the next number."""
 
 _PLEASE = "it was not handed out; please report this, with the model's summary()"
 
 
-def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[Pair]) -> float | None:
+class Agreement(NamedTuple):
+    """How far the outputs of two models agree in inference, relative to their size.
+
+    Attributes:
+        difference: The largest difference; None where no made-up inputs fit the model.
+        rounding: By how much rounding every weight once changes the outputs; None where that was not asked for.
+    """
+
+    difference: float | None
+    rounding: float | None = None
+
+
+def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[Pair]) -> Agreement:
     """Compares a model with the one that was made of it.
 
     Args:
@@ -31,9 +50,6 @@ def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[P
         new: The one that was made.
         exchanged: Layers that were exchanged, and those in their places.
         variables: Variables, and those that have their values.
-
-    Returns:
-        The largest difference of the outputs in inference, relative to their size; None where no made-up inputs fit.
 
     Raises:
         BrokenPromise: they are not the same.
@@ -44,7 +60,7 @@ def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[P
             raise BrokenPromise(f"the new model has another value of {variable.path}; {_PLEASE}")
     for layer, twin in exchanged:
         _require_equal_layers(layer, twin)
-    return _difference_of_outputs(model, new)
+    return _agreement_of_outputs(model, new)
 
 
 def _require_equal_structure(before: list[Site], after: list[Site]) -> None:
@@ -63,34 +79,56 @@ def _paths(found: list[Site]) -> list[str]:
 
 
 def _require_equal_layers(layer: Any, twin: Any) -> None:
-    """Compares two layers in inference on a few random numbers, two along each axis but the channels'."""
+    """Compares two layers in inference on a few random numbers, two along each axis but the channels'.
+
+    In inference a channel is a straight line, so that two numbers tell all of it.
+    """
     shape = [2] * layer.input_spec.ndim
     shape[layer.axis] = layer.moving_mean.shape[0]
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=shape).astype("float32"))
     with keras.StatelessScope():
-        difference = _relative(layer(x, training=False), twin(x, training=False))
+        found = [np.moveaxis(_numbers(one(x, training=False)), layer.axis, 0) for one in (layer, twin)]
+    difference = max(map(_relative, *found), default=0.0)
     if not difference <= _tolerance(layer.compute_dtype):
         raise BrokenPromise(f"{layer.path or layer.name}: the new layer computes something else; {_PLEASE}")
 
 
-def _difference_of_outputs(model: Any, new: Any) -> float | None:
+def _agreement_of_outputs(model: Any, new: Any) -> Agreement:
     inputs, outputs = probe_inputs(model)
     if inputs is None:
-        return None
+        return Agreement(None)
     with keras.StatelessScope():  # so that neither model's state moves
         found = new(inputs, training=False)
-    largest = 0.0
-    for one, other in zip(keras.tree.flatten(outputs), keras.tree.flatten(found), strict=True):
-        difference = _relative(one, other)
-        if not difference <= _tolerance(keras.backend.standardize_dtype(one.dtype)):
-            raise BrokenPromise(f"an output of the new model differs by {difference:.1e} of its size; {_PLEASE}")
-        largest = max(largest, difference)
-    return largest
+    difference = _largest(outputs, found)
+    dtypes = [keras.backend.standardize_dtype(one.dtype) for one in keras.tree.flatten(outputs)]
+    if difference <= min(map(_tolerance, dtypes), default=0.0):
+        return Agreement(difference)
+    rounding = _effect_of_rounding(model, inputs, outputs)
+    if not difference <= max(max(map(_tolerance, dtypes)), _ROUNDINGS * rounding):
+        raise BrokenPromise(f"an output of the new model differs by {difference:.1e} of its size; {_PLEASE}")
+    return Agreement(difference, rounding)
 
 
-def _relative(one: Any, other: Any) -> float:
+def _effect_of_rounding(model: Any, inputs: Any, outputs: Any) -> float:
+    """By how much the outputs change where every weight does, by a unit in the last place of what is computed in."""
+    draw = np.random.default_rng(0)
+    unit = max(_UNITS.get(getattr(site.layer, "compute_dtype", ""), 0.0) for site in sites(model))
+    rounded = [
+        (variable, _numbers(variable.value) * (1 + unit * draw.choice([-1.0, 1.0], tuple(variable.shape))))
+        for variable in model.variables
+        if keras.backend.is_float_dtype(variable.dtype)
+    ]
+    with keras.StatelessScope(state_mapping=rounded):
+        return _largest(outputs, model(inputs, training=False))
+
+
+def _largest(ones: Any, others: Any) -> float:
+    pairs = zip(keras.tree.flatten(ones), keras.tree.flatten(others), strict=True)
+    return max((_relative(_numbers(one), _numbers(other)) for one, other in pairs), default=0.0)
+
+
+def _relative(a: Any, b: Any) -> float:
     """The largest difference over the largest value; infinite where one is finite and the other is not."""
-    a, b = (np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(t, "float32")), np.float64) for t in (one, other))
     if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
         return math.inf
     difference = np.abs(a - b)[np.isfinite(a)].max(initial=0.0)
@@ -100,6 +138,13 @@ def _relative(one: Any, other: Any) -> float:
 
 def _tolerance(dtype: str) -> float:
     return _TOLERANCES.get(dtype, _TOLERANCE_OF_16_BITS)
+
+
+def _numbers(tensor: Any) -> Any:
+    """float64, of any dtype that a tensor has."""
+    is_float64 = keras.backend.standardize_dtype(tensor.dtype) == "float64"
+    wide = tensor if is_float64 else keras.ops.cast(tensor, "float32")
+    return np.asarray(keras.ops.convert_to_numpy(wide), np.float64)
 
 
 def _array(variable: Any) -> Any:

@@ -30,11 +30,14 @@ class SurgeryReport:
         notes: What is to be known of the whole, a sentence each.
         largest_difference: The largest difference of an output of old and new model in inference, relative to the
             largest value of that output; None where the model could not be run on made-up inputs.
+        rounding: By how much the outputs of the given model change where every weight of it is rounded once, relative
+            to their size; None where the difference is small, so that it was not asked for.
     """
 
     changes: tuple[Change, ...]
     notes: tuple[str, ...] = ()
     largest_difference: float | None = None
+    rounding: float | None = None
 
     def exchanged(self) -> list[Change]:
         """The places where a layer was exchanged."""
@@ -45,16 +48,17 @@ class SurgeryReport:
         count = len(self.exchanged())
         done = [f"{count} batch normalization layer{'' if count == 1 else 's'} exchanged."] if count else []
         places = [f"{one.path} ({one.layer}) {one.done}: {one.reason}." for one in self.changes if one.reason]
-        return [*done, *self.notes, *places, _checked(self.largest_difference)]
+        return [*done, *self.notes, *places, _checked(self.largest_difference, self.rounding)]
 
     def as_json(self) -> dict[str, Any]:
         """Every field, for JSON."""
         return asdict(self)
 
 
-def _checked(difference: float | None) -> str:
+def _checked(difference: float | None, rounding: float | None) -> str:
     if difference is None:
         return "Structure and weights were compared; the outputs were not, since no made-up inputs fit the model."
-    return (
-        f"Structure, weights and outputs were compared; the outputs differ by {difference:.0e} of their size at most."
-    )
+    if difference == 0:
+        return "Structure, weights and outputs were compared; they are equal."
+    found = f"Structure, weights and outputs were compared; outputs differ by {difference:.0e} of their size at most"
+    return f"{found}." if rounding is None else f"{found}, and rounding each weight once moves them by {rounding:.0e}."
