@@ -161,11 +161,13 @@ def stepped(x, size, **how):
     return model.layers[-1].get_weights()[:2], [1 - dgamma, -dbeta]
 
 
-WAYS = [pytest.param({}, id="default"), pytest.param({"jit_compile": True}, id="compiled", marks=pytest.mark.slow)]
-
-
-@pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("rows", [3, 8, 9])
+@pytest.mark.parametrize(
+    ("rows", "how"),
+    [
+        *(pytest.param(rows, {}, id=f"{rows}") for rows in (3, 8, 9)),
+        pytest.param(9, {"jit_compile": True}, id="9-compiled", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 def test_fit_takes_the_gradients_of_the_paper(rows, how):
     for found, expected in zip(*stepped(drawn((rows, 3)), 4, **how), strict=True):
