@@ -126,7 +126,8 @@ class MakesKerasLayer(layers.Layer):
 
 def test_a_file_that_would_not_hold_the_model_is_not_written(path):
     inputs = keras.Input((4,))
-    new = eb.upgrade(keras.Model(inputs, MakesKerasLayer()(inputs)))
+    with pytest.warns(UserWarning, match="makes its normalization in its own constructor"):
+        new = eb.upgrade(keras.Model(inputs, MakesKerasLayer()(inputs)))
     path.write_text("mine")
     with pytest.raises(UnsupportedModel, match="was not written, since it would not hold the new model"):
         model_files.write(new, path)

@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import math
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,24 @@ from evenbatch.errors import StorageError
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a path beside `path` and then renames that file to `path`.
 
+    For directories of our own: what a killed process left there is replaced.
+
     Raises:
         StorageError: the file could not be written; nothing of it is left.
     """
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    _write_by(path.with_name(f"{path.stem}.partial{path.suffix}"), path, write)
+
+
+def write_among_users_files(path: Path, write: Callable[[Path], object]) -> None:
+    """The same where other files are the user's: under a name that none of them has.
+
+    Raises:
+        StorageError: the file could not be written; nothing of it is left.
+    """
+    _write_by(path.with_name(f".{path.stem}.{secrets.token_hex(4)}.partial{path.suffix}"), path, write)
+
+
+def _write_by(partial: Path, path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(partial)

@@ -5,7 +5,8 @@ a Functional model within, and of a layer that calls others in its own code (a w
 model) nothing is recorded but which layers it holds.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -17,6 +18,19 @@ MACHINERY = frozenset(
     | {"_modules", "_torch_params", "_compiled_trainable_state", "_metrics", "_tracked"}
 )
 """Attributes in which Keras and its backends keep account of what a layer holds; no code of a user's put it there."""
+
+
+SET_BY_KERAS = frozenset({"name", "built", "compiled", "stop_training", "training", "layers"})
+"""Public attributes that Keras and its backends set as a layer is made and used."""
+
+
+def is_in_a_function() -> bool:
+    """Whether a `tf.function` is being traced."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.inside_function())
 
 
 def graph_of(layer: Any) -> Any | None:
@@ -113,6 +127,32 @@ def carry_value(variable: Any, twin: Any) -> None:
     twin.assign(keras.ops.copy(variable.value))
 
 
+def carry_flags(layer: Any, twin: Any) -> None:
+    """Gives a layer the flags, the path and the dtype policy of another one."""
+    twin.name, twin._path = layer.name, layer._path
+    twin._trainable, twin._remat_mode = layer._trainable, layer._remat_mode
+    twin._dtype_policy, twin._supports_masking = layer._dtype_policy, layer._supports_masking
+
+
+def carry_flags_of_variable(variable: Any, twin: Any) -> None:
+    """Gives a variable the flags and the path of another one, and what was put upon it after it was made."""
+    twin.trainable, twin._path = variable.trainable, variable._path
+    for name in ("regularizer", "constraint"):
+        if hasattr(variable, name):
+            setattr(twin, name, getattr(variable, name))
+
+
+@contextmanager
+def losses_kept(layers: Iterable[Any]) -> Iterator[None]:
+    """Calls within leave the layers' losses as they were, which a call empties."""
+    kept = [(layer, [*layer._losses], {*layer._loss_ids}, [*layer._losses_override]) for layer in layers]
+    try:
+        yield
+    finally:
+        for layer, losses, ids, override in kept:
+            layer._losses[:], layer._loss_ids, layer._losses_override = losses, ids, override
+
+
 def compile_settings(model: Any) -> dict[str, Any]:
     """What `compile` was called with, as it was given."""
     return dict(model._compile_config.config)
@@ -121,6 +161,11 @@ def compile_settings(model: Any) -> dict[str, Any]:
 def optimized(optimizer: Any) -> list[Any]:
     """The variables that a built optimizer has state for, in its order."""
     return list(optimizer._trainable_variables)
+
+
+def function_of_metric(metric: Any) -> Any:
+    """The function whose mean a metric takes."""
+    return metric._fn
 
 
 def given_learning_rate(optimizer: Any) -> Any:

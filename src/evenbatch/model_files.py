@@ -3,7 +3,9 @@
 A file may bring code in a Lambda layer. It is neither loaded nor run unless asked for (Keras' safe mode).
 """
 
+import contextlib
 import importlib
+import os
 import re
 import sys
 import warnings
@@ -34,8 +36,9 @@ def import_modules(names: Iterable[str]) -> None:
         if (here := str(Path.cwd())) not in sys.path:
             sys.path.insert(0, here)
         try:
-            importlib.import_module(name)
-        except Exception as error:
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for what was asked for
+                importlib.import_module(name)
+        except (Exception, SystemExit) as error:
             raise InvalidArgument(
                 f"--import must name a module that can be imported, received {name!r}: "
                 f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -85,7 +88,7 @@ def write(model: Any, path: Path, *, unsafe: bool = False) -> None:
                 "own constructor; let the constructor take them, and its configuration hold them"
             )
 
-    files.write_whole(path, save)
+    files.write_among_users_files(path, save)
 
 
 def require_free(path: Path, *, force: bool) -> None:
@@ -97,9 +100,9 @@ def require_free(path: Path, *, force: bool) -> None:
     """
     if path.suffix != ".keras":
         raise InvalidArgument(f"the output must be a file that ends in .keras, received {str(path)!r}")
-    if path.is_dir():
+    if _kind(path) == "a directory":
         raise StorageError(f"{path} is a directory; name a file that ends in .keras")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise StorageError(f"{path} exists; choose another name, or replace it with --force")
 
 
@@ -109,15 +112,27 @@ def _require_whole(path: Path) -> None:
             f"the model must be a file that ends in .keras, received {str(path)!r}; "
             "load any other in Python and save it with model.save('NAME.keras')"
         )
-    if not path.is_file():
-        raise StorageError(f"{path} {'is a directory' if path.is_dir() else 'does not exist'}; name a .keras file")
+    if (kind := _kind(path)) != "a file":
+        raise StorageError(f"{path} {f'is {kind}' if kind else 'does not exist'}; name a .keras file")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip() or ("config.json" not in archive.namelist() and "config.json, missing")
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # a damaged archive shows as any error
         raise StorageError(f"{path} is no .keras file, or it was cut off ({error}); save or copy it again") from error
     if damaged:
         raise StorageError(f"{path} is damaged (in {damaged}); save or copy it again")
+
+
+def _kind(path: Path) -> str:
+    """What there is at a path; nothing where there is none.
+
+    Raises:
+        StorageError: it cannot be told, since the name is too long or a directory is closed to us.
+    """
+    try:
+        return "a file" if path.is_file() else "a directory" if path.is_dir() else ""
+    except OSError as error:
+        raise StorageError(f"cannot look at {path}: {error.strerror}; name another .keras file") from error
 
 
 def _sentence(path: Path, error: Exception) -> Exception:
@@ -136,7 +151,9 @@ def _sentence(path: Path, error: Exception) -> Exception:
         )
     if isinstance(error, OSError):
         return StorageError(f"{path} cannot be read ({_first_line(text)}); save or copy it again")
-    return UnsupportedModel(f"{path} cannot be loaded by Keras {keras.__version__}: {_first_line(text)}")
+    return UnsupportedModel(
+        f"{path} cannot be loaded by Keras {keras.__version__} ({_first_line(text)}); save it again with this version"
+    )
 
 
 def _first_line(text: str) -> str:

@@ -158,7 +158,8 @@ class MakesItsOwn(layers.Layer):
 def test_what_a_class_makes_in_its_constructor_is_exchanged_and_said_not_to_come_back_from_a_file():
     inputs = keras.Input((4,))
     model = keras.Model(inputs, MakesItsOwn(3, name="block")(inputs))
-    new, report = eb.upgrade(model, return_report=True)
+    with pytest.warns(UserWarning, match="makes its normalization in its own constructor"):
+        new, report = eb.upgrade(model, return_report=True)
     assert type(new.get_layer("block").norm) is eb.BatchNormalization
     assert new.get_layer("block").dense.name == model.get_layer("block").dense.name
     assert "block: MakesItsOwn makes its normalization in its own constructor" in report.notes[0]

@@ -57,7 +57,7 @@ def with_layer(model: Any, arm: str, case: FileCase) -> Any:
     if not any(isinstance(site.layer, keras.layers.BatchNormalization) for site in sites(new)):
         raise UnsupportedModel(f"{case.path} holds no batch normalization, so there is nothing to compare")
     optimizer = new.optimizer if new.compiled else keras.optimizers.SGD(momentum=0.9)
-    with suppress(TypeError):  # a schedule stays
+    with suppress(TypeError, AttributeError):  # a schedule stays, and so do optimizers of several
         getattr(optimizer, "inner_optimizer", optimizer).learning_rate = _LEARNING_RATE
     new.compile(optimizer, "mse")
     if not optimizer.built:
@@ -69,9 +69,12 @@ def batch(model: Any, case: FileCase, size: int) -> tuple[Any, Any]:
     """Random inputs, and zeros in the shape of the outputs.
 
     Raises:
-        UnsupportedModel: no made-up inputs fit.
+        UnsupportedModel: no made-up inputs fit, or there is no gradient.
     """
     x, y = probe_inputs(model, size)
     if x is None:
         raise UnsupportedModel(f"{case.path} takes no inputs that could be made up, such as numbers or images")
+    dtypes = [keras.backend.standardize_dtype(one.dtype) for one in keras.tree.flatten(y)]
+    if not all(map(keras.backend.is_float_dtype, dtypes)):
+        raise UnsupportedModel(f"{case.path} gives outputs that are no floating-point numbers, which have no gradient")
     return x, keras.tree.map_structure(keras.ops.zeros_like, y)

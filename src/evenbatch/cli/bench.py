@@ -63,7 +63,7 @@ def bench(
     from evenbatch.bench.run import run
     from evenbatch.cli import bench_tables
     from evenbatch.cli.progress import BenchProgress
-    from evenbatch.files import dump_json, write_json
+    from evenbatch.files import dump_json, write_among_users_files
 
     result = run(checked, BenchProgress())
     if to_stdout:
@@ -71,4 +71,4 @@ def bench(
         return
     bench_tables.print_result(result)
     if json:
-        write_json(json, result)
+        write_among_users_files(json, lambda partial: partial.write_text(dump_json(result), encoding="utf-8"))

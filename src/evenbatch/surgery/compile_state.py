@@ -4,7 +4,6 @@ Losses are taken as they are, metrics and the optimizer made again, and the opti
 the next step is the step that the old model would have taken.
 """
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -40,7 +39,8 @@ def carry_compile_state(model: Any, new: Any, variables: Iterable[Pair]) -> list
     settings = graph.compile_settings(model)
     for name in ("metrics", "weighted_metrics"):
         settings[name] = _again(settings[name])
-    new.compile(**{**settings, "optimizer": optimizer})
+    new.compile(**{**settings, "optimizer": optimizer}, auto_scale_loss=False)  # the optimizer is wrapped already
+    new.run_eagerly, new.steps_per_execution = model.run_eagerly, model.steps_per_execution
     return []
 
 
@@ -55,41 +55,57 @@ def _again(metrics: Any) -> Any:
 
 def _metric(old: Any) -> Any:
     try:
-        return type(old).from_config(old.get_config())
-    except Exception:
-        return copy.deepcopy(old)  # such as one with a function of the user's, which cannot be read back
+        config = old.get_config()
+        if type(old) is keras.metrics.MeanMetricWrapper:
+            config["fn"] = graph.function_of_metric(old)  # the very function, registered or not
+            return type(old)(**config)
+        return type(old).from_config(config)
+    except Exception as error:
+        raise _cannot_be_carried("metric", old, error) from error
 
 
 def _optimizer(old: Any, variables: Iterable[Pair]) -> Any:
     if old is None:
         return None
-    new, twins = _optimizer_again(old), {id(variable): twin for variable, twin in variables}
-    for one, other in zip(_with_inner(old), _with_inner(new), strict=True):
-        graph.carry_weight_decay(one, other, variables)
-    if old.built:
-        new.build([twins[id(variable)] for variable in graph.optimized(old)])
-    for variable, twin in zip(old.variables, new.variables, strict=True):
-        graph.carry_value(variable, twin)
+    twins = {id(variable): twin for variable, twin in variables}
+    try:
+        new = _optimizer_again(old)
+        for one, other in zip(_with_inner(old), _with_inner(new), strict=True):
+            graph.carry_weight_decay(one, other, variables)
+        if old.built:
+            new.build([twins[id(variable)] for variable in graph.optimized(old)])
+        for variable, twin in zip(old.variables, new.variables, strict=True):
+            graph.carry_value(variable, twin)
+    except KeyError as error:
+        raise UnsupportedModel(
+            f"the optimizer, {type(old).__name__}, has state for variables that are not in the model; compile it with "
+            "an optimizer of its own"
+        ) from error
+    except Exception as error:
+        raise _cannot_be_carried("optimizer", old, error) from error
     return new
+
+
+def _cannot_be_carried(what: str, thing: Any, error: Exception) -> UnsupportedModel:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UnsupportedModel(
+        f"the {what} {type(thing).__name__} cannot be made again from its configuration ({reason}); give the class a "
+        "get_config() with every argument of its constructor, or compile the model without it"
+    )
 
 
 def _optimizer_again(old: Any) -> Any:
     """With the very schedule or function that gives its learning rate, which has no state."""
-    try:
-        config = old.get_config()
-        if isinstance(config.get("learning_rate"), dict):
-            config["learning_rate"] = graph.given_learning_rate(old)
-        if (inner := getattr(old, "inner_optimizer", None)) is None:
-            return type(old).from_config(config)
-        config.pop("inner_optimizer")
-        return type(old)(_optimizer_again(inner), **config)
-    except Exception as error:
-        raise UnsupportedModel(
-            f"the optimizer, {type(old).__name__}, cannot be made again from its configuration ({error}); give the "
-            "class a get_config() with every argument of its constructor"
-        ) from error
+    config = old.get_config()
+    if isinstance(config.get("learning_rate"), dict):
+        config["learning_rate"] = graph.given_learning_rate(old)
+    if (inner := getattr(old, "inner_optimizer", None)) is None:
+        return type(old).from_config(config)
+    config.pop("inner_optimizer")
+    return type(old)(_optimizer_again(inner), **config)
 
 
 def _with_inner(optimizer: Any) -> list[Any]:
-    inner = getattr(optimizer, "inner_optimizer", None)  # of one that scales the loss
-    return [optimizer, *(_with_inner(inner) if inner is not None else ())]
+    """An optimizer and those in it: the one whose loss it scales, or those among which it divides the variables."""
+    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "_inner_optimizers", ())]
+    return [optimizer, *(found for one in inner if one is not None for found in _with_inner(one))]

@@ -47,9 +47,12 @@ def upgrade(model: Any, synchronized: bool = True, *, return_report: bool = Fals
         BrokenPromise: The new model does not compute what the given one does.
 
     Warns:
-        UserWarning: There is no batch normalization of Keras' in the model. An equal model is returned.
+        UserWarning: There is no batch normalization of Keras' in the model, and an equal one is returned; or something
+            could not be carried, such as the compile state of a class with a compile() of its own.
     """
-    new, report = _exchange(model, lambda site: _to_ours(site, bool(synchronized)), "Keras'")
+    if not isinstance(synchronized, bool):
+        raise InvalidArgument(f"synchronized must be True or False, received {synchronized!r}")
+    new, report = _exchange(model, lambda site: _to_ours(site, synchronized), "Keras'")
     return (new, report) if return_report else new
 
 
@@ -76,7 +79,7 @@ def to_keras(model: Any, synchronized: bool | None = None, *, return_report: boo
         BrokenPromise: The new model does not compute what the given one does.
 
     Warns:
-        UserWarning: There is no batch normalization of evenbatch's in the model. An equal model is returned.
+        UserWarning: As for `upgrade`.
     """
     accepted = keras.backend.backend() == "tensorflow"
     if synchronized and not accepted:
@@ -105,13 +108,16 @@ def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport
     notes = [*rebuilt.notes, *_made_in_constructors(rebuilt, exchanged)]
     if not exchanged:
         notes.insert(0, f"There is no batch normalization of {what} to exchange in this model: the new one is equal.")
-        warnings.warn(notes[0], stacklevel=3)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
     return rebuilt.model, SurgeryReport(changes, tuple(notes), *agreement)
 
 
 def _require_built(model: Any) -> None:
     if not isinstance(model, keras.layers.Layer):
         raise InvalidArgument(f"model must be a Keras model, received {type(model).__name__}")
+    if graph.is_in_a_function():
+        raise InvalidArgument("models are made outside of tf.function; call this before the function, not within it")
     inside = [site.layer for site in sites(model) if site.layer is not model]
     if not model.built and not (model.weights and all(getattr(layer, "built", True) for layer in inside)):
         raise UnsupportedModel(
@@ -153,7 +159,8 @@ def _is_ours(layer: Any) -> bool:
 def _like(kind: Any, layer: Any, **more: Any) -> Any:
     """A layer of that kind with the settings of another one."""
     settings = {name: getattr(layer, name) for name in _SETTINGS}
-    return kind(**settings, **more, name=layer.name, trainable=layer.trainable, dtype=layer.dtype_policy)
+    more |= {"name": layer.name, "trainable": layer.trainable, "dtype": layer.dtype_policy, "autocast": layer.autocast}
+    return kind(**settings, **more)
 
 
 def _made_in_constructors(rebuilt: Rebuilt, exchanged: list[Pair]) -> list[str]:
@@ -163,12 +170,20 @@ def _made_in_constructors(rebuilt: Rebuilt, exchanged: list[Pair]) -> list[str]:
         f"{layer.name}: {type(layer).__name__} makes its normalization in its own constructor, so a saved file of the "
         "new model loads with the old layer; let the constructor take the layer, and its configuration hold it."
         for layer, twin in rebuilt.pairs
-        if graph.graph_of(layer) is None and new & {id(site.layer) for site in sites(twin)} and not _comes_back(twin)
+        if _is_the_users(layer) and new & {id(site.layer) for site in sites(twin)} and not _comes_back(twin)
     ]
 
 
+def _is_the_users(layer: Any) -> bool:
+    """Whether a class that Keras does not have calls the layers that it holds."""
+    return graph.graph_of(layer) is None and not type(layer).__module__.startswith("keras.")
+
+
 def _comes_back(layer: Any) -> bool:
-    with keras.saving.custom_object_scope({type(layer).__name__: type(layer)}):
-        again = type(layer).from_config(layer.get_config())
+    try:
+        with keras.saving.custom_object_scope({type(s.layer).__name__: type(s.layer) for s in sites(layer)}):
+            again = type(layer).from_config(layer.get_config())
+    except Exception:
+        return False
     before, after = ([type(s.layer) for s in sites(one) if isinstance(s.layer, _KERAS)] for one in (layer, again))
     return before == after

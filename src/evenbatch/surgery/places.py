@@ -71,7 +71,8 @@ def _mapped(value: Any, twins: Mapping[int, Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: _mapped(one, twins) for key, one in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_mapped(one, twins) for one in value))
+        kind = type(getattr(value, "__wrapped__", value))  # on TensorFlow Keras wraps tuples
+        return kind(*(_mapped(one, twins) for one in value))
     for kind in (list, tuple, set):
         if isinstance(value, kind):
             return kind(_mapped(one, twins) for one in value)

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from evenbatch.errors import BrokenPromise
+from evenbatch.graph import losses_kept
 from evenbatch.sites import Site, sites
 from evenbatch.surgery.probe import probe_inputs
 from evenbatch.surgery.state import Pair
@@ -27,7 +28,7 @@ _ROUNDINGS = 30.0
 _UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """The distance from 1 to the next number."""
 
-_PLEASE = "it was not handed out; please report this, with the model's summary()"
+_PLEASE = "it was not handed out; where no class of the model reaches its layers in hidden ways, please report it"
 
 
 class Agreement(NamedTuple):
@@ -58,9 +59,13 @@ def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[P
     for variable, twin in variables:
         if not np.array_equal(_array(variable), _array(twin), equal_nan=True):
             raise BrokenPromise(f"the new model has another value of {variable.path}; {_PLEASE}")
+    _require_nothing_shared(sites(model), sites(new))
+    exchanged = [(layer, twin) for layer, twin in exchanged if layer.built]
     for layer, twin in exchanged:
         _require_equal_layers(layer, twin)
-    return _agreement_of_outputs(model, new)
+    of_exchanged = {id(variable) for layer, _ in exchanged for variable in layer.weights}
+    with losses_kept(layer for one in (model, new) for layer in _layers(one)):
+        return _agreement_of_outputs(model, new, [pair for pair in variables if id(pair[0]) in of_exchanged])
 
 
 def _require_equal_structure(before: list[Site], after: list[Site]) -> None:
@@ -78,6 +83,18 @@ def _paths(found: list[Site]) -> list[str]:
     return [site.path for site in found]
 
 
+def _require_nothing_shared(before: list[Site], after: list[Site]) -> None:
+    shared = {id(site.layer) for site in before} & {id(site.layer) for site in after}
+    for site in after:
+        if id(site.layer) in shared:
+            raise BrokenPromise(f"{site.path} belongs to the given model and to the new one; {_PLEASE}")
+
+
+def _layers(model: Any) -> list[Any]:
+    found = [site.layer for site in sites(model) if isinstance(site.layer, keras.layers.Layer)]
+    return [model, *(layer for layer in found if layer is not model)]
+
+
 def _require_equal_layers(layer: Any, twin: Any) -> None:
     """Compares two layers in inference on a few random numbers, two along each axis but the channels'.
 
@@ -93,23 +110,31 @@ def _require_equal_layers(layer: Any, twin: Any) -> None:
         raise BrokenPromise(f"{layer.path or layer.name}: the new layer computes something else; {_PLEASE}")
 
 
-def _agreement_of_outputs(model: Any, new: Any) -> Agreement:
-    inputs, outputs = probe_inputs(model)
+def _agreement_of_outputs(model: Any, new: Any, drawn: list[Pair]) -> Agreement:
+    """Compares the outputs at made-up inputs.
+
+    The weights `drawn` are others for the while, in both models, and so tell whether both use them.
+    """
+    inputs, _ = probe_inputs(model)
     if inputs is None:
         return Agreement(None)
-    with keras.StatelessScope():  # so that neither model's state moves
-        found = new(inputs, training=False)
+    draw = np.random.default_rng(0)
+    values = [_numbers(variable.value) * draw.uniform(0.8, 1.25, tuple(variable.shape)) for variable, _ in drawn]
+    outputs, found = (
+        _outputs(one, inputs, [(pair[which], value) for pair, value in zip(drawn, values, strict=True)])
+        for which, one in enumerate((model, new))
+    )
     difference = _largest(outputs, found)
     dtypes = [keras.backend.standardize_dtype(one.dtype) for one in keras.tree.flatten(outputs)]
     if difference <= min(map(_tolerance, dtypes), default=0.0):
         return Agreement(difference)
-    rounding = _effect_of_rounding(model, inputs, outputs)
+    rounding = _effect_of_rounding(model, inputs)
     if not difference <= max(max(map(_tolerance, dtypes)), _ROUNDINGS * rounding):
         raise BrokenPromise(f"an output of the new model differs by {difference:.1e} of its size; {_PLEASE}")
     return Agreement(difference, rounding)
 
 
-def _effect_of_rounding(model: Any, inputs: Any, outputs: Any) -> float:
+def _effect_of_rounding(model: Any, inputs: Any) -> float:
     """By how much the outputs change where every weight does, by a unit in the last place of what is computed in."""
     draw = np.random.default_rng(0)
     unit = max(_UNITS.get(getattr(site.layer, "compute_dtype", ""), 0.0) for site in sites(model))
@@ -118,8 +143,13 @@ def _effect_of_rounding(model: Any, inputs: Any, outputs: Any) -> float:
         for variable in model.variables
         if keras.backend.is_float_dtype(variable.dtype)
     ]
-    with keras.StatelessScope(state_mapping=rounded):
-        return _largest(outputs, model(inputs, training=False))
+    return _largest(_outputs(model, inputs, []), _outputs(model, inputs, rounded))
+
+
+def _outputs(model: Any, inputs: Any, state: list[Any]) -> Any:
+    """What a model gives in inference with other values of some variables; its own state does not move."""
+    with keras.StatelessScope(state_mapping=state):
+        return model(inputs, training=False)
 
 
 def _largest(ones: Any, others: Any) -> float:
@@ -129,6 +159,8 @@ def _largest(ones: Any, others: Any) -> float:
 
 def _relative(a: Any, b: Any) -> float:
     """The largest difference over the largest value; infinite where one is finite and the other is not."""
+    if a.dtype != np.float64:
+        return 0.0 if np.array_equal(a, b) else math.inf
     if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
         return math.inf
     difference = np.abs(a - b)[np.isfinite(a)].max(initial=0.0)
@@ -141,7 +173,9 @@ def _tolerance(dtype: str) -> float:
 
 
 def _numbers(tensor: Any) -> Any:
-    """float64, of any dtype that a tensor has."""
+    """float64, of any dtype of numbers; texts as they are."""
+    if keras.backend.standardize_dtype(tensor.dtype) == "string":
+        return np.asarray(keras.ops.convert_to_numpy(tensor))
     is_float64 = keras.backend.standardize_dtype(tensor.dtype) == "float64"
     wide = tensor if is_float64 else keras.ops.cast(tensor, "float32")
     return np.asarray(keras.ops.convert_to_numpy(wide), np.float64)

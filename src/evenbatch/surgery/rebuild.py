@@ -49,8 +49,8 @@ def rebuild(model: Any, replace: Replace) -> Rebuilt:
         twins.build()
         pairs = pairs_of(model, new, twins)
         variables = carry_values(pairs)
-        carry_flags(pairs)
-        notes = carry_compile_state(model, new, variables)
+        carry_flags(pairs, twins)
+        notes = [note for layer, twin in pairs for note in carry_compile_state(layer, twin, variables)]
     return Rebuilt(new, pairs, variables, notes)
 
 

@@ -61,6 +61,11 @@ def _variables(layer: Any, twin: Any) -> list[Pair]:
     if type(layer) is not type(twin):
         named = {variable.name: variable for variable in new}
         return [(variable, named[variable.name]) for variable in old if variable.name in named]
+    if sorted(names := [variable.name for variable in old]) == sorted(v.name for v in new) and len({*names}) == len(
+        names
+    ):
+        named = {variable.name: variable for variable in new}
+        new = [named[name] for name in names]  # in whatever order quantizing made them
     if [tuple(variable.shape) for variable in old] != [tuple(variable.shape) for variable in new]:
         raise UnsupportedModel(
             f"{layer.name}: {type(layer).__name__} made again has other weights ({_shapes(new)}) than before "
@@ -74,19 +79,49 @@ def _shapes(variables: list[Any]) -> str:
 
 
 def _carry_what_is_no_variable(layer: Any, twin: Any) -> None:
-    """Vocabularies, which preprocessing layers keep in files of their own, and what they compute of their weights."""
-    if hasattr(layer, "save_assets"):
-        with tempfile.TemporaryDirectory() as folder:
-            layer.save_assets(folder)
-            twin.load_assets(folder)
-    if isinstance(layer, keras.layers.Normalization) and layer.built:
-        twin.finalize_state()
+    """Vocabularies, what preprocessing layers compute of their weights, and the states of recurrent layers."""
+    try:
+        if hasattr(layer, "save_assets"):
+            with tempfile.TemporaryDirectory() as folder:
+                layer.save_assets(folder)
+                twin.load_assets(folder)
+        if isinstance(layer, keras.layers.Normalization) and layer.built:
+            twin.mean, twin.variance = layer.mean, layer.variance
+        for state, new in zip(
+            *(keras.tree.flatten(getattr(one, "states", None) or []) for one in (layer, twin)), strict=True
+        ):
+            graph.carry_value(state, new)
+    except Exception as error:
+        raise UnsupportedModel(
+            f"{layer.name}: what {type(layer).__name__} has learned of its data or its past cannot be carried "
+            f"({' '.join(str(error).split())[:200]}); reset it first, or leave it out of the model"
+        ) from error
 
 
-def carry_flags(pairs: Iterable[Pair]) -> None:
-    """Gives twins the names, trainable flags and rematerialization of the layers; no setter, which would go deeper."""
+def carry_flags(pairs: Iterable[Pair], twins: Twins) -> None:
+    """Gives twins what configurations do not hold: of layers and variables the paths, the flags, what a user set.
+
+    Trainable flags go in without their setter, which would go deeper.
+    """
     for layer, twin in pairs:
-        twin.name = layer.name
-        twin._trainable, twin._remat_mode = layer._trainable, layer._remat_mode
+        graph.carry_flags(layer, twin)
         for variable, new in _variables(layer, twin):
-            new.trainable = variable.trainable
+            graph.carry_flags_of_variable(variable, new)
+        _carry_attributes(layer, twin, only_new=twins.is_replacement(twin))
+
+
+def _carry_attributes(layer: Any, twin: Any, *, only_new: bool) -> None:
+    """Numbers, texts and lists of them in public attributes, such as one that a `train_step` of the user's reads."""
+    for name, value in vars(layer).items():
+        if name.startswith("_") or name in graph.SET_BY_KERAS or not _is_plain(value):
+            continue
+        if name not in vars(twin) or (not only_new and getattr(twin, name) != value):
+            setattr(twin, name, value)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value, *value.values()]))
+    return value is None or isinstance(value, str | int | float | bool)

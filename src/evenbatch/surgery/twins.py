@@ -25,6 +25,7 @@ class Twins:
     def __init__(self, model: Any, replace: Replace) -> None:
         self._replace = replace
         self._made: dict[int, tuple[Any, Any]] = {}
+        self._replacements: set[int] = set()
         every = list(_below(model, Counter()))
         self._classes = {type(layer).__name__: type(layer) for layer in every}
         holders = Counter(id(held) for layer in every for held in {id(h): h for h in graph.held_layers(layer)}.values())
@@ -37,9 +38,12 @@ class Twins:
             UnsupportedModel: it cannot be made.
         """
         if id(layer) not in self._made:
-            twin = self._replace(layer)
-            self._made[id(layer)] = layer, self._again(layer, path) if twin is None else twin
+            self._made[id(layer)] = layer, self._replaced(layer) or self._again(layer, path)
         return self._made[id(layer)][1]
+
+    def is_replacement(self, twin: Any) -> bool:
+        """Whether a twin is another layer, and not the same one made again."""
+        return id(twin) in self._replacements
 
     def known(self, layer: Any) -> Any | None:
         """The twin that a layer has already."""
@@ -52,6 +56,11 @@ class Twins:
                 twin.build_from_config(layer.get_build_config())
 
     def _again(self, layer: Any, path: str) -> Any:
+        if "call" in vars(layer):
+            raise UnsupportedModel(
+                f"{path or layer.name}: call() of this layer was replaced on the object itself, which no configuration "
+                "holds; make it a method of a subclass"
+            )
         try:
             with keras.saving.custom_object_scope(self._classes):
                 return self._maker(layer)(layer, path)
@@ -72,7 +81,7 @@ class Twins:
         if graph.is_functional(layer) and graph.takes_a_graph(layer):
             return self._functional
         if not self._is_touched(layer):
-            return _from_config
+            return self._from_config
         if graph.is_functional(layer) or isinstance(layer, keras.Sequential):
             return _refuse
         return self._with_places_filled
@@ -83,9 +92,14 @@ class Twins:
         return any(id(one) in self._shared or self._has_another(one) for one in below)
 
     def _has_another(self, layer: Any) -> bool:
-        if id(layer) not in self._made and (twin := self._replace(layer)) is not None:
+        if id(layer) not in self._made and (twin := self._replaced(layer)) is not None:
             self._made[id(layer)] = layer, twin
         return id(layer) in self._made
+
+    def _replaced(self, layer: Any) -> Any | None:
+        twin = self._replace(layer)
+        self._replacements |= {id(twin)} if twin is not None else set()
+        return twin
 
     def _sequential(self, model: Any, path: str) -> Any:
         return type(model)([self.of(layer, _join(path, layer)) for layer in graph.held_layers(model)], name=model.name)
@@ -95,6 +109,7 @@ class Twins:
         twin_of = {id(tensor): twin for tensor, twin in zip(model.inputs, inputs, strict=True)}
         for node in graph.calls(model):
             arguments, keywords = node.arguments.fill_in(twin_of)
+            _refuse_variables((arguments, keywords), _join(path, node.operation))
             outputs = self._operation(node.operation, path)(*arguments, **keywords)
             flat = keras.tree.flatten(outputs)
             twin_of |= {id(tensor): twin for tensor, twin in zip(node.outputs, flat, strict=True)}
@@ -116,8 +131,14 @@ class Twins:
             self._made[id(operation)] = operation, graph.copied_operation(operation)
         return self._made[id(operation)][1]
 
+    def _from_config(self, layer: Any, path: str) -> Any:
+        twin = _made_of_config(layer)
+        if {id(held) for held in graph.held_layers(twin)} & {id(held) for held in graph.held_layers(layer)}:
+            self._fill_places(twin, layer, path)  # its configuration gave away the very layers that it holds
+        return twin
+
     def _with_places_filled(self, layer: Any, path: str) -> Any:
-        twin = _from_config(layer, path)
+        twin = _made_of_config(layer)
         self._fill_places(twin, layer, path)
         return twin
 
@@ -125,8 +146,34 @@ class Twins:
         places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in graph.held_layers(layer)})
 
 
-def _from_config(layer: Any, _: str) -> Any:
-    return type(layer).from_config(layer.get_config())
+def _made_of_config(layer: Any) -> Any:
+    """From its configuration; where that cannot be read back, with the very functions that the layer has.
+
+    Such are an activation or an initializer of the user's that nobody has registered. They have no state.
+    """
+    config = layer.get_config()
+    try:
+        return type(layer).from_config({**config})
+    except Exception:
+        live = {key: getattr(layer, key) for key, value in config.items() if _is_a_function(layer, key, value)}
+        if not live:
+            raise
+        return type(layer).from_config({**layer.get_config(), **live})
+
+
+def _is_a_function(layer: Any, key: str, value: Any) -> bool:
+    given = getattr(layer, key, None)
+    return isinstance(value, dict) and callable(given) and not isinstance(given, keras.layers.Layer)
+
+
+def _refuse_variables(arguments: Any, path: str) -> None:
+    """Refuses a call that was given a variable itself: the new model would go on using that of the given one."""
+    for one in keras.tree.flatten(arguments):
+        if isinstance(one, keras.Variable) or getattr(one, "requires_grad", False):
+            raise UnsupportedModel(
+                f"{path}: a call takes the weight {getattr(one, 'path', 'of a layer')} itself, which ties two parts of "
+                "the model together outside of any layer; let a layer hold it and give it to both"
+            )
 
 
 def _lambda(layer: Any, _: str) -> Any:
