@@ -82,3 +82,11 @@ def test_json_that_cannot_be_read_is_named(tmp_path, content):
         path.write_text(content)
     with pytest.raises(StorageError, match=r"cannot read .*a.json"):
         files.read_json(path)
+
+
+def test_a_file_of_the_users_with_the_name_of_a_temporary_one_is_left_alone(tmp_path):
+    mine = tmp_path / "result.partial.json"
+    mine.write_text("mine")
+    files.write_among_users_files(tmp_path / "result.json", lambda partial: partial.write_text("new"))
+    assert (mine.read_text(), (tmp_path / "result.json").read_text()) == ("mine", "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "result.partial.json"]

@@ -122,7 +122,7 @@ def test_the_tables_say_what_was_found(bench):
     assert "2.50 (2.25–2.75)" in out
     assert "1.2/10.0/1.0" in out
     assert "Memory of without was not measured: out of memory" in out
-    assert "Peak memory of a training step of my [own] model, batch 8" in out
+    assert "Peak memory of loading my [own] model and a training step, batch 8" in out
     assert "…" not in out
 
 
@@ -210,7 +210,7 @@ def test_a_users_own_model_is_measured_before_and_after_with_its_memory(own_mode
     assert all(set(row["seconds"]) == {"ours", "keras"} for row in result["models"])
     assert result["memory_of_files"][0]["errors"] == {}
     assert set(result["memory_of_files"][0]["arms"]) == {"ours", "keras"}
-    assert "Peak memory of a training step of own, batch 5" in done.stdout
+    assert "Peak memory of loading own and a training step, batch 5" in done.stdout
 
 
 @pytest.mark.slow

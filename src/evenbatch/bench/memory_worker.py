@@ -16,6 +16,7 @@ from evenbatch.bench.plan import MODES, FileCase, MemoryCase
 from evenbatch.bench.tensors import CLASSES, labels, policy, values
 from evenbatch.layers import BatchNormalization
 
+_WARM = MemoryCase(batch=2, size=8, channels=3, filters=4, depth=1, processes=1)
 _NORMALIZATIONS = {"ours": BatchNormalization, "keras": keras.layers.BatchNormalization, "without": None}
 
 
@@ -41,13 +42,19 @@ def peak_bytes_of_stack(case: MemoryCase, arm: str, dtype: str) -> int:
 
 
 def peak_bytes_of_file(case: FileCase, arm: str) -> int:
-    """The same of the model in a file."""
+    """The most bytes in use while the model in a file is loaded and trains for a step, less those in use before.
+
+    Not of the step alone: what loading and exchanging had, and gave back to the process, would hide a part of it.
+    """
     backend = backends.load(keras.backend.backend())
-    given = file_cases.load(case)
-    model = file_cases.with_layer(given, arm, case)
-    small, large = (file_cases.batch(given, case, size) for size in (2, case.batch_size))
-    backend.wait(backend.model_training(model, *small, _mode())())
-    return _peak_bytes(backend, backend.model_training(model, *large, _mode()))
+    backend.wait(_step_of_stack(backend, _WARM, arm, batch=2)())
+
+    def step() -> object:
+        given = file_cases.load(case)
+        model = file_cases.with_layer(given, arm, case)
+        return backend.model_training(model, *file_cases.batch(given, case, case.batch_size), _mode())()
+
+    return _peak_bytes(backend, step)
 
 
 def _step_of_stack(backend: backends.Backend, case: MemoryCase, arm: str, *, batch: int) -> Call:

@@ -80,7 +80,7 @@ def _memories(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _memory_title(memory: dict[str, Any]) -> str:
     if "model" in memory:
-        return f"Peak memory of a training step of {memory['model']}, batch {memory['batch_size']}"
+        return f"Peak memory of loading {memory['model']} and a training step, batch {memory['batch_size']}"
     stack = memory["stack"]
     shape = "×".join(str(stack[name]) for name in ("batch", "size", "size", "filters"))
     return f"Peak memory of a training step of {stack['depth']} × (convolution, layer, relu) on {shape}"

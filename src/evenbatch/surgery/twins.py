@@ -38,6 +38,7 @@ class Twins:
             UnsupportedModel: it cannot be made.
         """
         if id(layer) not in self._made:
+            _refuse_patched(layer, path)
             self._made[id(layer)] = layer, self._replaced(layer) or self._again(layer, path)
         return self._made[id(layer)][1]
 
@@ -56,11 +57,6 @@ class Twins:
                 twin.build_from_config(layer.get_build_config())
 
     def _again(self, layer: Any, path: str) -> Any:
-        if "call" in vars(layer):
-            raise UnsupportedModel(
-                f"{path or layer.name}: call() of this layer was replaced on the object itself, which no configuration "
-                "holds; make it a method of a subclass"
-            )
         try:
             with keras.saving.custom_object_scope(self._classes):
                 return self._maker(layer)(layer, path)
@@ -144,6 +140,14 @@ class Twins:
 
     def _fill_places(self, twin: Any, layer: Any, path: str) -> None:
         places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in graph.held_layers(layer)})
+
+
+def _refuse_patched(layer: Any, path: str) -> None:
+    if "call" in vars(layer):
+        raise UnsupportedModel(
+            f"{path or layer.name}: call() of this layer was replaced on the object itself, which no configuration "
+            "holds; make it a method of a subclass"
+        )
 
 
 def _made_of_config(layer: Any) -> Any:
