@@ -237,7 +237,7 @@ def test_an_optimizer_of_other_variables_is_refused():
 
 def test_functions_that_nobody_registered_are_taken_as_they_are():
     def mine(y, prediction):
-        return keras.ops.mean(keras.ops.abs(prediction - y), -1)
+        return keras.ops.mean(keras.ops.abs(keras.ops.subtract(y, prediction)), -1)
 
     metrics = [mine, keras.metrics.MeanMetricWrapper(mine, name="wrapped")]
     model = net(layers.Dense(4, activation=lambda x: x * 2), optimizer="sgd", loss=mine, metrics=metrics)
