@@ -116,7 +116,7 @@ def saved(model, tmp_path):
 
 
 def test_a_users_model_is_timed_with_both_layers_from_the_same_weights(tmp_path):
-    arms = file_arms(BACKEND, saved(own(epsilon=0.1), tmp_path), MODE)
+    _, arms = file_arms(BACKEND, saved(own(epsilon=0.1), tmp_path), MODE)
     assert [set(calls) for calls in arms.values()] == [{"ours", "keras"}] * 2
     for calls in arms.values():
         ours, theirs = (arrays(calls[arm]())[0] for arm in ("ours", "keras"))
@@ -142,6 +142,11 @@ def test_a_users_model_keeps_its_optimizer():
 def test_a_batch_has_the_size_that_was_asked_for():
     x, y = batch(own(), FileCase("own.keras", 8), 8)
     assert (tuple(x.shape), tuple(y.shape)) == ((8, 6), (8, 4))
+
+
+def test_a_model_that_is_made_for_one_size_of_a_batch_says_which(tmp_path):
+    model = keras.Sequential([keras.Input(batch_shape=(3, 6)), keras.layers.BatchNormalization()])
+    assert file_arms(BACKEND, saved(model, tmp_path), MODE)[0] == 3
 
 
 def test_a_model_without_normalization_is_refused():

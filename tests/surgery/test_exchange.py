@@ -193,3 +193,9 @@ def test_a_model_of_a_strategy_is_upgraded_within_it():
     new = eb.upgrade(model)
     assert new.distribute_strategy is strategy
     new.fit(np.ones((4, 6)), np.ones((4, 3)), verbose=0)
+
+
+def test_a_setting_that_keras_takes_and_ours_does_not_is_named_with_its_place():
+    model = keras.Sequential([keras.Input((4,)), THEIRS(momentum=1.5, name="norm")])
+    with pytest.raises(UnsupportedModel, match="norm: momentum must be a number from 0 to 1"):
+        eb.upgrade(model)

@@ -28,12 +28,12 @@ def load(case: FileCase) -> Any:
     return model_files.read(Path(case.path), unsafe=case.unsafe)
 
 
-def file_arms(backend: Backend, case: FileCase, mode: str) -> dict[str, dict[str, Call]]:
-    """What is timed in training and in inference, by arm."""
+def file_arms(backend: Backend, case: FileCase, mode: str) -> tuple[int, dict[str, dict[str, Call]]]:
+    """Examples in a batch, and what is timed in training and in inference, by arm."""
     given = load(case)
     models = {arm: with_layer(given, arm, case) for arm in ("ours", "keras")}
     x, y = batch(given, case, case.batch_size)
-    return {
+    return keras.tree.flatten(x)[0].shape[0], {
         "training": {arm: backend.model_training(model, x, y, mode) for arm, model in models.items()},
         "inference": {arm: backend.inference(model, x, mode) for arm, model in models.items()},
     }

@@ -157,7 +157,8 @@ def _file(backend: backends.Backend, plan: Plan, case: FileCase, mode: str, watc
 
     name = Path(case.path).stem
     watcher.case(f"model {name}, {mode}", _FILE_COST)
-    return _model_rows(backend, plan, name, case.batch_size, mode, file_arms(backend, case, mode))
+    batch_size, arms = file_arms(backend, case, mode)  # a model may be made for one size of a batch
+    return _model_rows(backend, plan, name, batch_size, mode, arms)
 
 
 def _model_rows(

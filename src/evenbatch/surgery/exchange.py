@@ -31,7 +31,8 @@ def upgrade(model: Any, synchronized: bool = True, *, return_report: bool = Fals
     Weights, function, names, frozen layers, seeds, compile state and the optimizer's state are those of the given
     model, which is left as it is: training goes on where it was. Layers that are ours already get the same
     `synchronized`. A subclass of Keras' layer has code of its own and stays. The new model is compared with the given
-    one before it is returned.
+    one before it is returned. It is compiled anew: where layers were frozen after the given model was compiled, its
+    own steps still train them, and those of the new one do not.
 
     Args:
         model: A built Keras model: Functional, Sequential, with models, wrappers and shared layers in it, or of a class
@@ -129,12 +130,12 @@ def _require_built(model: Any) -> None:
 def _to_ours(site: Site, synchronized: bool) -> tuple[Any, str]:
     layer = site.layer
     if type(layer) is _KERAS:
-        return _like(BatchNormalization, layer, synchronized=synchronized), ""
+        return _ours_like(site, synchronized=synchronized), ""
     if type(layer) is not BatchNormalization:
         return None, "" if _is_ours(layer) else "it is a subclass of Keras' layer, with code of its own"
     if layer.synchronized == synchronized:
         return None, ""
-    again = _like(BatchNormalization, layer, synchronized=synchronized, debias=layer.debias)
+    again = _ours_like(site, synchronized=synchronized, debias=layer.debias)
     return again, f"it was ours already, synchronized is {synchronized} now"
 
 
@@ -150,6 +151,13 @@ def _to_keras(site: Site, synchronized: bool | None, accepted: bool) -> tuple[An
     wanted = layer.synchronized if synchronized is None else synchronized
     said = "its count for debias is left out, since Keras' layer has none" if layer.debias else ""
     return _like(_KERAS, layer, synchronized=wanted and accepted), said
+
+
+def _ours_like(site: Site, **more: Any) -> Any:
+    try:
+        return _like(BatchNormalization, site.layer, **more)
+    except InvalidArgument as error:  # such as a momentum of 1.5, which Keras takes
+        raise UnsupportedModel(f"{site.path}: {error}") from None
 
 
 def _is_ours(layer: Any) -> bool:
