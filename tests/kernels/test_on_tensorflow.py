@@ -6,7 +6,9 @@ import tensorflow as tf
 import ways
 
 from evenbatch import kernels
+from evenbatch.kernels import reference
 from evenbatch.kernels import tensorflow as own
+from evenbatch.kernels.slices import tensorflow as slices
 
 LARGE = (16, 32, 32, 16)
 
@@ -58,3 +60,18 @@ def test_the_variance_of_the_whole_is_known_where_the_batch_is_not():
     )
     np.testing.assert_allclose(run(x).variance, x.astype("float64").var((0, 1, 2)), rtol=1e-5)
     assert np.asarray(run(x).count) == x.size // LARGE[-1]
+
+
+@pytest.mark.parametrize("shape", [(9, 3), (11, 4, 5, 3)])
+def test_large_slices_are_normalized_one_by_one_in_eager_mode(monkeypatch, shape):
+    monkeypatch.setattr("evenbatch.kernels.slices.tensorflow._WORTH_A_TURN", 0)
+    taken, one_by_one = [], slices._one_by_one
+    monkeypatch.setattr(slices, "_one_by_one", lambda *given: taken.append(1) or one_by_one(*given))
+    x = np.random.default_rng(0).normal(2, 3, shape).astype("float32")
+    gamma, beta = np.full(3, 1.5, "float32"), np.full(3, 0.5, "float32")
+    y, parts = kernels.normalize_slices(tf.constant(x), tf.constant(gamma), tf.constant(beta), -1, 1e-3, 4)
+    expected = reference.normalize_slices(x, gamma, beta, -1, 1e-3, 4)
+    batches = [reference.moments(x[part], -1) for part in reference.slices(len(x), 4)]
+    assert taken
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(parts.mean, [batch.mean for batch in batches], rtol=1e-5)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from evenbatch.kernels import reference
 from evenbatch.kernels import torch as own
+from evenbatch.kernels.slices import torch as slices
 
 
 def test_a_convolution_s_output_is_taken_without_a_copy():
@@ -45,3 +47,15 @@ def test_a_batch_of_large_batches_is_normalized_one_by_one():
     x = torch.randn(3, 2000, 20)
     found = torch.func.vmap(lambda x: own.normalize_batch(x, None, None, -1, 1e-3)[0])(x)
     torch.testing.assert_close(found, torch.stack([own.normalize_batch(one, None, None, -1, 1e-3)[0] for one in x]))
+
+
+def test_slices_that_no_native_kernel_joins_are_normalized_one_by_one():
+    """As on CUDA, whose kernels are those of the framework."""
+    x = np.random.default_rng(0).normal(2, 3, (11, 4, 5, 3)).astype("float32")
+    gamma, beta = np.full(3, 1.5, "float32"), np.full(3, 0.5, "float32")
+    y, mean, variance = slices._one_by_one(*map(torch.tensor, (x, gamma, beta)), 3, 1e-3, 4)
+    expected = reference.normalize_slices(x, gamma, beta, -1, 1e-3, 4)
+    batches = [reference.moments(x[part], -1) for part in reference.slices(len(x), 4)]
+    np.testing.assert_allclose(y, expected, atol=1e-5)
+    np.testing.assert_allclose(mean, [batch.mean for batch in batches], rtol=1e-5)
+    np.testing.assert_allclose(variance, [batch.variance for batch in batches], rtol=1e-5)

@@ -113,6 +113,24 @@ def test_labels_may_be_a_column_of_any_integers(dtype):
     np.testing.assert_array_equal(found, numbers(layer([x, labels])))
 
 
+@pytest.mark.parametrize(("dtype", "classes"), [("uint8", 256), ("uint8", 300), ("int8", 200), ("int16", 70_000)])
+def test_a_small_dtype_of_labels_does_not_wrap_the_number_of_classes_around(dtype, classes):
+    x, labels = drawn((12, 3))
+    found = numbers(ConditionalBatchNormalization(classes)([x, (labels + 60).astype(dtype)], training=True))
+    expected, _ = reference.normalize_batch(x, np.ones(3), np.zeros(3), -1, 1e-3)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_symbolic_input_of_the_default_dtype_is_told_what_to_do():
+    with pytest.raises(InvalidArgument, match=r"received the dtype float32; .*keras.Input\(\(\), dtype='int32'\)"):
+        ConditionalBatchNormalization(CLASSES)([keras.Input((4,)), keras.Input((1,))])
+
+
+def test_inputs_by_name_are_told_what_they_are():
+    with pytest.raises(InvalidArgument, match="received a dict of 2; call the layer as"):
+        ConditionalBatchNormalization(CLASSES).build({"x": (12, 3), "labels": (12,)})
+
+
 @pytest.mark.parametrize(("arguments", "names"), [({"center": False}, ["gamma"]), ({"scale": False}, ["beta"])])
 def test_without_one_of_both_the_other_is_left(arguments, names):
     x, labels = drawn((12, 3))
@@ -221,12 +239,12 @@ def test_a_label_that_is_no_class_is_named_in_eager_mode(label, training):
 
 @compiled_by_torch
 @compiled
-@pytest.mark.parametrize("label", [CLASSES, -1])
-def test_compiled_the_row_of_a_label_that_is_no_class_is_nan_and_no_other(label, how):
+@pytest.mark.parametrize(("label", "affine"), [(CLASSES, True), (-1, True), (CLASSES, False)])
+def test_compiled_the_row_of_a_label_that_is_no_class_is_nan_and_no_other(label, affine, how):
     x, labels = drawn((12, 3))
     labels[5] = label
     inputs = keras.Input((3,)), keras.Input((), dtype="int32")
-    model = keras.Model(inputs, ConditionalBatchNormalization(CLASSES)(list(inputs)))
+    model = keras.Model(inputs, ConditionalBatchNormalization(CLASSES, center=affine, scale=affine)(list(inputs)))
     model.compile("sgd", "mse", **how)
     found = np.isnan(model.predict([x, labels], verbose=0))
     np.testing.assert_array_equal(found, np.arange(12)[:, None] == np.full((1, 3), 5))

@@ -60,3 +60,11 @@ def test_a_layer_that_is_used_twice_or_stands_in_a_model_within_is_left_out():
     assert [row["layer"] for row in variance_shift(keras.Model(inputs, outputs), np.ones((4, 8), "float32"))] == [
         "once"
     ]
+
+
+def test_a_layer_that_takes_labels_too_is_left_out():
+    inputs, labels = keras.Input((8,)), keras.Input((), dtype="int32")
+    x = eb.ConditionalBatchNormalization(3)([keras.layers.Dropout(0.5)(inputs), labels])
+    model = keras.Model([inputs, labels], eb.BatchNormalization(name="plain")(x))
+    rows = variance_shift(model, [np.ones((4, 8), "float32"), np.arange(4) % 3])
+    assert [row["layer"] for row in rows] == ["plain"]

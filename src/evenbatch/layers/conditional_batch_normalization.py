@@ -15,6 +15,7 @@ from evenbatch.layers.labels import (
     require_pair,
     require_pair_of_shapes,
     require_shape_of_labels,
+    widened,
 )
 from evenbatch.layers.moving_statistics import MovingStatistics
 
@@ -46,7 +47,8 @@ class ConditionalBatchNormalization(MovingStatistics):
         inputs: A list of two tensors. The inputs, of rank 2 or more with the batch in front: float16 and bfloat16 are
             computed in float32, integers are cast to it. And the labels, integers of the shape (batch,) or (batch, 1),
             from 0 to num_classes - 1. Others are an error in eager mode. In a graph, or compiled, their values are not
-            known when the layer is called; there, the outputs of a row with another label are NaN.
+            known when the layer is called; there, the outputs of a row with another label are NaN, and in training so
+            are the loss and, after the step, the weights: check labels once, with NumPy or with `run_eagerly=True`.
         training: Whether batch statistics are used (True) or the moving ones (False).
         mask: A boolean tensor of the shape of the first input without the axis of the channels, or one that broadcasts
             to it, by itself or, as Keras passes it, in a list with that of the labels, which is None.
@@ -135,7 +137,7 @@ class ConditionalBatchNormalization(MovingStatistics):
         return x, labels
 
     def _of_its_class(self, y: Any, labels: Any) -> Any:
-        labels, channels = ops.reshape(labels, (-1, 1)), self.axis % len(y.shape)
+        labels, channels = ops.reshape(widened(labels), (-1, 1)), self.axis % len(y.shape)
         shape = [-1 if i == 0 else y.shape[i] if i == channels else 1 for i in range(len(y.shape))]
         # Left to themselves, the frameworks take another class, zeros, NaN or the whole process, each its own.
         known = ops.logical_and(labels >= 0, labels < self.num_classes)
@@ -144,6 +146,8 @@ class ConditionalBatchNormalization(MovingStatistics):
             if table is not None:
                 rows = ops.cast(ops.take(table.value, classes, axis=0), y.dtype)
                 y = combine(y, ops.reshape(ops.where(known, rows, math.nan), shape))
+        if self.gamma is None and self.beta is None:  # else one of them has brought the NaN already
+            y = ops.where(ops.reshape(known, [-1, *[1] * (len(y.shape) - 1)]), y, math.nan)
         return y
 
 

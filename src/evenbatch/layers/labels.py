@@ -15,7 +15,8 @@ def require_pair(inputs: Any) -> tuple[Any, Any]:
         InvalidArgument: they are not.
     """
     if not isinstance(inputs, (list, tuple)) or len(inputs) != 2:
-        received = f"a {type(inputs).__name__} of {len(inputs)}" if isinstance(inputs, (list, tuple)) else "one tensor"
+        is_some = isinstance(inputs, (list, tuple, dict))
+        received = f"a {type(inputs).__name__} of {len(inputs)}" if is_some else "one tensor"
         raise InvalidArgument(
             f"inputs must be two tensors, the inputs and the label of each, received {received}; "
             "call the layer as layer([x, labels])"
@@ -41,7 +42,10 @@ def require_labels(labels: Any, shape: Any) -> None:
     """
     dtype = keras.backend.standardize_dtype(labels.dtype)
     if not keras.backend.is_int_dtype(dtype):
-        raise InvalidArgument(f"labels must be integers, received the dtype {dtype}; pass classes, not probabilities")
+        raise InvalidArgument(
+            f"labels must be integers, received the dtype {dtype}; pass classes, "
+            "not probabilities, and of a symbolic input keras.Input((), dtype='int32')"
+        )
     require_shape_of_labels(labels.shape, shape)
 
 
@@ -58,6 +62,12 @@ def require_shape_of_labels(label_shape: Any, shape: Any) -> None:
             f"labels must have the shape ({rows},) or ({rows}, 1), one for each row of the inputs of the shape "
             f"{tuple(shape)}, received the shape {tuple(label_shape)}"
         )
+
+
+def widened(labels: Any) -> Any:
+    """The labels in a dtype that holds the number of classes too, which a small one would wrap around."""
+    is_small = keras.backend.standardize_dtype(labels.dtype) in ("int8", "uint8", "int16", "uint16")
+    return ops.cast(labels, "int32") if is_small else labels
 
 
 def require_in_range(labels: Any, num_classes: int) -> None:

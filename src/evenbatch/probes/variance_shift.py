@@ -52,9 +52,10 @@ def variance_shift(model: Any, x: Any) -> list[dict[str, Any]]:
 
 
 def _can_be_probed(site: Site) -> bool:
-    """Whether it is a normalization that is used once, in the model itself and not in one within."""
+    """Whether it is a normalization of one input that is used once, in the model itself and not in one within."""
     in_the_graph_once = bool(site.producers) and site.uses == 1 and site.path == site.layer.name
-    return isinstance(site.layer, keras.layers.BatchNormalization) and in_the_graph_once
+    is_one = isinstance(site.layer, keras.layers.BatchNormalization) and in_the_graph_once
+    return is_one and not isinstance(site.layer.input, list)
 
 
 def _run(model: Any, x: Any, training: bool) -> list[Any]:
