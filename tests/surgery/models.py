@@ -90,7 +90,7 @@ class Unregistered(layers.Layer):
         return {**super().get_config(), "units": self.units}
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("surgery")
 class Block(layers.Layer):
     """Takes its normalization as an argument: its configuration is the whole of it."""
 
@@ -125,7 +125,7 @@ class Block(layers.Layer):
         return cls(**parts, **config)
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("surgery")
 class Subclassed(keras.Model):
     """Holds a Functional model and a block, and calls them in its own code."""
 
@@ -155,7 +155,7 @@ def subclassed(norm: Norm) -> Any:
     return model
 
 
-@keras.saving.register_keras_serializable("tests")
+@keras.saving.register_keras_serializable("surgery")
 class Scaled(keras.Model):
     """A Functional model of a class with a step of its own, one argument more, and a layer outside of the graph."""
 
