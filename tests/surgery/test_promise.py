@@ -120,11 +120,11 @@ def chaotic():
     """A net of which any rounding changes the outputs altogether."""
     inputs, draw = keras.Input((32,)), np.random.default_rng(0)
     x = inputs
-    for i in range(60):
-        x = layers.Dense(32, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 1.2, seed=i))(x)
+    for i in range(80):
+        x = layers.Dense(32, "tanh", kernel_initializer=keras.initializers.RandomNormal(0, 0.8, seed=i))(x)
         x = THEIRS(name=f"norm_{i}")(x)
     model = keras.Model(inputs, x)
-    for i in range(60):
+    for i in range(80):
         model.get_layer(f"norm_{i}").set_weights([draw.uniform(0.5, 1.5, 32) for _ in range(4)])
     return model
 
