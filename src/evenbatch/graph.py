@@ -153,6 +153,23 @@ def losses_kept(layers: Iterable[Any]) -> Iterator[None]:
             layer._losses[:], layer._loss_ids, layer._losses_override = losses, ids, override
 
 
+def strategy_of(model: Any) -> Any | None:
+    """The `tf.distribute` strategy that a model was made in, where there was one."""
+    return getattr(model, "_distribute_strategy", None)
+
+
+def arguments_of_lambda(layer: Any) -> dict[str, Any]:
+    """What a Lambda layer was made with, its very functions among it."""
+    base = {key: layer.get_config()[key] for key in ("name", "trainable", "dtype")}
+    return {"output_shape": layer._output_shape, "mask": layer.mask, "arguments": layer.arguments, **base}
+
+
+def optimizers_within(optimizer: Any) -> list[Any]:
+    """The optimizer whose loss this one scales, or those among which it divides the variables."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    return [*([inner] if inner is not None else []), *getattr(optimizer, "_inner_optimizers", ())]
+
+
 def compile_settings(model: Any) -> dict[str, Any]:
     """What `compile` was called with, as it was given."""
     return dict(model._compile_config.config)

@@ -181,7 +181,7 @@ def test_what_was_set_after_compiling_is_kept():
 
 
 def test_the_losses_of_the_last_call_stay_with_the_given_model():
-    model = net(layers.ActivityRegularization(l2=1.0))
+    model = net(layers.ActivityRegularization(l2=1.0), THEIRS(activity_regularizer=keras.regularizers.L2(0.5)))
     model(X)
     before = [float(keras.ops.convert_to_numpy(loss)) for loss in model.losses]
     eb.upgrade(model)

@@ -106,6 +106,4 @@ def _optimizer_again(old: Any) -> Any:
 
 
 def _with_inner(optimizer: Any) -> list[Any]:
-    """An optimizer and those in it: the one whose loss it scales, or those among which it divides the variables."""
-    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "_inner_optimizers", ())]
-    return [optimizer, *(found for one in inner if one is not None for found in _with_inner(one))]
+    return [optimizer, *(found for inner in graph.optimizers_within(optimizer) for found in _with_inner(inner))]

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from evenbatch import graph
 from evenbatch.surgery.compile_state import carry_compile_state
 from evenbatch.surgery.state import Pair, carry_flags, carry_values, pairs_of
 from evenbatch.surgery.twins import Replace, Twins
@@ -56,5 +57,5 @@ def rebuild(model: Any, replace: Replace) -> Rebuilt:
 
 def _where_it_lives(model: Any) -> AbstractContextManager[Any]:
     """The scope of the `tf.distribute` strategy that the model was made in."""
-    strategy = getattr(model, "_distribute_strategy", None)
+    strategy = graph.strategy_of(model)
     return strategy.scope() if strategy is not None else nullcontext()

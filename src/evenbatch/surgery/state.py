@@ -61,10 +61,9 @@ def _variables(layer: Any, twin: Any) -> list[Pair]:
     if type(layer) is not type(twin):
         named = {variable.name: variable for variable in new}
         return [(variable, named[variable.name]) for variable in old if variable.name in named]
-    if sorted(names := [variable.name for variable in old]) == sorted(v.name for v in new) and len({*names}) == len(
-        names
-    ):
-        named = {variable.name: variable for variable in new}
+    names = [variable.name for variable in old]
+    named = {variable.name: variable for variable in new}
+    if len(named) == len(new) and sorted(named) == sorted(names):
         new = [named[name] for name in names]  # in whatever order quantizing made them
     if [tuple(variable.shape) for variable in old] != [tuple(variable.shape) for variable in new]:
         raise UnsupportedModel(
@@ -115,7 +114,8 @@ def _carry_attributes(layer: Any, twin: Any, *, only_new: bool) -> None:
     for name, value in vars(layer).items():
         if name.startswith("_") or name in graph.SET_BY_KERAS or not _is_plain(value):
             continue
-        if name not in vars(twin) or (not only_new and getattr(twin, name) != value):
+        is_new = name not in vars(twin)
+        if is_new or (not only_new and _is_plain(own := getattr(twin, name)) and own != value):
             setattr(twin, name, value)
 
 

@@ -182,9 +182,7 @@ def _refuse_variables(arguments: Any, path: str) -> None:
 
 def _lambda(layer: Any, _: str) -> Any:
     """With the very function that the layer has: its code goes through no file and is not run by making the layer."""
-    base = {key: layer.get_config()[key] for key in ("name", "trainable", "dtype")}
-    shape = layer._output_shape
-    return type(layer)(layer.function, output_shape=shape, mask=layer.mask, arguments=layer.arguments, **base)
+    return type(layer)(layer.function, **graph.arguments_of_lambda(layer))
 
 
 def _refuse(model: Any, path: str) -> Any:
