@@ -15,9 +15,9 @@ BELOW = {
     "errors": set(),
     "files": {"errors"},
     "backend": {"errors"},
-    "replicas": set(),
+    "sharing": {"errors", "backend", "kernels"},
     "kernels": {"backend"},
-    "layers": {"errors", "backend", "replicas", "kernels"},
+    "layers": {"errors", "backend", "sharing", "kernels"},
     "graph": set(),
     "sites": {"graph"},
     "surgery": {"errors", "graph", "layers", "sites"},
@@ -26,7 +26,7 @@ BELOW = {
     "recipes": {"errors", "layers", "datasets"},
     "probes": {"errors", "sites"},
     "report": {"errors", "files"},
-    "study": {"errors", "files", "backend", "replicas", "layers", "recipes", "datasets", "probes", "report"},
+    "study": {"errors", "files", "backend", "sharing", "layers", "recipes", "datasets", "probes", "report"},
     "bench": {"errors", "files", "backend", "kernels", "layers", "datasets", "recipes"}
     | {"sites", "surgery", "model_files"},
 }

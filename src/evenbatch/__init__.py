@@ -14,6 +14,7 @@ from evenbatch.errors import MissingExtra
 
 if TYPE_CHECKING:
     from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization, GhostBatchNormalization
+    from evenbatch.sharing import local_statistics, replicas
     from evenbatch.study import Arm, Study, compare
     from evenbatch.surgery import to_keras, upgrade
 
@@ -25,6 +26,8 @@ __all__ = [
     "Study",
     "__version__",
     "compare",
+    "local_statistics",
+    "replicas",
     "to_keras",
     "upgrade",
 ]
@@ -36,6 +39,8 @@ _HOMES = {
     "GhostBatchNormalization": "evenbatch.layers",
     "Study": "evenbatch.study",
     "compare": "evenbatch.study",
+    "local_statistics": "evenbatch.sharing",
+    "replicas": "evenbatch.sharing",
     "to_keras": "evenbatch.surgery",
     "upgrade": "evenbatch.surgery",
 }

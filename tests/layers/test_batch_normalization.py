@@ -3,8 +3,6 @@ import numpy as np
 import pytest
 
 import evenbatch as eb
-from evenbatch import replicas
-from evenbatch.errors import BackendUnavailable
 from evenbatch.kernels import reference
 
 
@@ -101,12 +99,3 @@ def test_weights_go_both_ways_between_ours_and_keras():
     theirs.set_weights(values)
     ours.set_weights(theirs.get_weights())
     np.testing.assert_array_equal(ours.get_weights(), values)
-
-
-def test_a_torch_process_group_is_refused_until_statistics_can_be_shared(monkeypatch):
-    if keras.backend.backend() != "torch":
-        pytest.skip("only PyTorch has process groups")
-    monkeypatch.setattr(replicas, "count", lambda: 2)
-    with pytest.raises(BackendUnavailable, match="pass synchronized=False"):
-        eb.BatchNormalization()(np.ones((4, 2), "float32"), training=True)
-    eb.BatchNormalization(synchronized=False)(np.ones((4, 2), "float32"), training=True)

@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from evenbatch import replicas
-from evenbatch.errors import BackendUnavailable, InvalidArgument
+from evenbatch.errors import InvalidArgument
 from evenbatch.kernels import reference
 from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization
 
@@ -303,14 +302,6 @@ def test_a_number_of_classes_that_is_none_is_named(value):
 def test_the_first_axis_cannot_be_the_one_of_the_channels(axis, shape):
     with pytest.raises(InvalidArgument, match=f"axis must not be the first one .* received axis={axis}"):
         ConditionalBatchNormalization(CLASSES, axis=axis).build([shape, shape[:1]])
-
-
-def test_a_torch_process_group_is_refused_until_statistics_can_be_shared(monkeypatch):
-    if BACKEND != "torch":
-        pytest.skip("only PyTorch has process groups")
-    monkeypatch.setattr(replicas, "count", lambda: 2)
-    with pytest.raises(BackendUnavailable, match="pass synchronized=False"):
-        ConditionalBatchNormalization(CLASSES)([*drawn((12, 3))], training=True)
 
 
 def test_debias_makes_one_batch_enough():

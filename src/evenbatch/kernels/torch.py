@@ -80,7 +80,7 @@ def _moments(x: Any, kept: tuple[int, ...]) -> Statistics:
     others = _others(x, kept)
     count = math.prod([x.shape[i] for i in others])
     if x.numel() == 0:
-        nothing = x.new_zeros([x.shape[i] for i in kept], dtype=_wide(x))
+        nothing = x.to(_wide(x)).sum(others)  # not new zeros: other ranks wait for what this one's gradient exchanges
         return Statistics(count, nothing, nothing)
     if _is_traced():
         return Statistics(count, *_corrected_moments(x.to(_wide(x)), kept))

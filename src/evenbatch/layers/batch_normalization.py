@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from evenbatch import kernels
+from evenbatch import kernels, sharing
 from evenbatch.errors import InvalidArgument
 from evenbatch.layers.moving_statistics import MovingStatistics
 
@@ -28,10 +28,12 @@ class BatchNormalization(MovingStatistics):
         momentum: The share of the moving statistics that stays when a batch is seen, from 0 to 1.
         epsilon: What is added to the variance, at least 0.
         *args: Further arguments in the order of `keras.layers.BatchNormalization`.
-        synchronized: Whether replicas that see parts of one global batch share its statistics. True by default, where
-            Keras says False: the number of devices then does not change the mathematics. On TensorFlow it works under
-            `tf.distribute`; on JAX the statistics are global under sharding in either case; on PyTorch a process group
-            of more than one is refused with an error, until this layer can share statistics there.
+        synchronized: Whether replicas that see parts of one global batch are normalized by its statistics. True by
+            default, where Keras says False: the number of devices then does not change the mathematics. With False
+            each replica normalizes by the statistics of its own part. In either case the moving statistics follow those
+            of the global batch and are the same on every replica. Replicas are found by themselves under
+            `tf.distribute` and in torch's default process group; for others see `evenbatch.replicas`. On JAX, under
+            `jit` and sharding, a function sees the global batch, and its statistics are global with False, too.
         debias: Whether the moving statistics forget their initial values: they are then, after every step, the
             weighted mean of the batches seen so far, and a few steps suffice for inference. With False, as in Keras,
             the initial value keeps the weight `momentum ** steps`: 37 % after 100 steps with 0.99. It adds one weight,
@@ -52,7 +54,7 @@ class BatchNormalization(MovingStatistics):
     Raises:
         InvalidArgument: An argument is outside what is allowed, or the inputs' shape does not fit: fewer than two
             axes, `axis` out of range, an unknown number of channels, or a mask of another shape.
-        BackendUnavailable: Statistics are to be shared in a torch process group.
+        SharingFailed: Replicas could not exchange their statistics.
 
     Reference:
         Ioffe & Szegedy 2015, "Batch Normalization", algorithms 1 and 2, https://arxiv.org/abs/1502.03167.
@@ -80,17 +82,17 @@ class BatchNormalization(MovingStatistics):
     def _renormalize(self, x: Any, mask: Any) -> Any:
         """Batch renormalization by Keras' corrections, Ioffe 2017, https://arxiv.org/abs/1702.03275."""
         x = self._widened(x)
-        batch = self._statistics(x, mask)
+        batch, followed = self._statistics(x, mask, sharing.found())
         r, d, mean, variance = self._renorm_correction_and_moments(batch.mean, batch.variance)
         gamma, beta = self._compose_transforms(r, d, *self._gamma_and_beta(), mean.dtype)
         y = kernels.normalize(x, mean, variance, gamma, beta, self.axis, self.epsilon)
-        _, has_variance = self._known(batch)
+        _, has_variance = self._known(followed)
         if has_variance is True:
-            self._update_renorm_statistics(mean, variance)
+            self._update_renorm_statistics(followed.mean, followed.variance)
         elif has_variance is not False:
             followers = self.non_trainable_variables
             before = [ops.copy(variable) for variable in followers]
-            self._update_renorm_statistics(mean, variance)
+            self._update_renorm_statistics(followed.mean, followed.variance)
             for variable, old in zip(followers, before, strict=True):
                 variable.assign(ops.where(has_variance, ops.copy(variable), old))
         return y

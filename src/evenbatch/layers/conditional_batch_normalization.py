@@ -59,7 +59,7 @@ class ConditionalBatchNormalization(MovingStatistics):
     Raises:
         InvalidArgument: An argument is outside what is allowed or none of this layer's, the inputs are not two, their
             shapes or the labels' dtype do not fit, or, in eager mode, a label is none of the classes.
-        BackendUnavailable: Statistics are to be shared in a torch process group.
+        SharingFailed: Replicas could not exchange their statistics.
 
     Reference:
         De Vries et al. 2017, "Modulating early visual processing by language", section 3,

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from evenbatch import kernels
+from evenbatch import kernels, sharing
 from evenbatch.layers.arguments import refuse, require_batch_in_front, require_slice_size
 from evenbatch.layers.moving_statistics import MovingStatistics
 
@@ -31,7 +31,8 @@ class GhostBatchNormalization(MovingStatistics):
     and where `trainable` is False, it is the layer `evenbatch.BatchNormalization`, and its weights are those: gamma,
     beta, moving_mean, moving_variance.
 
-    Each replica cuts the part of a batch that it sees, and its moving statistics follow that part.
+    Each replica cuts the part of a batch that it sees: no slice lies on two of them. The moving statistics follow the
+    global batch, as in `evenbatch.BatchNormalization`.
 
     Args:
         virtual_batch_size: The rows of a slice, an integer of at least 2.
@@ -93,5 +94,5 @@ class GhostBatchNormalization(MovingStatistics):
             y, slices = kernels.normalize_slices(x, *arguments)
         else:
             y, slices = kernels.normalize_masked_slices(self._widened(x), mask, *arguments)
-        self._follow(kernels.merged(slices))
+        self._follow(self._of_all(kernels.merged(slices), sharing.found()))
         return y

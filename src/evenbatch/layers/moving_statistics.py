@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from evenbatch import kernels, replicas
-from evenbatch.errors import BackendUnavailable, InvalidArgument
+from evenbatch import kernels, sharing
+from evenbatch.errors import InvalidArgument
 from evenbatch.kernels import Statistics
 from evenbatch.layers.arguments import (
     require_axis,
@@ -15,6 +15,7 @@ from evenbatch.layers.arguments import (
     require_mask,
     require_momentum,
 )
+from evenbatch.sharing import Peers
 
 
 class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
@@ -125,14 +126,15 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
 
     def _normalize_batch(self, x: Any, mask: Any, gamma: Any, beta: Any) -> Any:
         """The batch normalized by its own statistics, which the moving ones have followed."""
-        if mask is None and not self._shares():
-            y, batch = kernels.normalize_batch(x, gamma, beta, self.axis, self.epsilon)
-        else:
-            x = self._widened(x)
-            batch = self._statistics(x, mask)
-            y = kernels.normalize(x, batch.mean, batch.variance, gamma, beta, self.axis, self.epsilon)
-        self._follow(batch)
-        return y
+        peers = sharing.found()
+        if mask is None and (peers is None or not self.synchronized):
+            y, own = kernels.normalize_batch(x, gamma, beta, self.axis, self.epsilon)
+            self._follow(self._of_all(own, peers))
+            return y
+        x = self._widened(x)
+        batch, followed = self._statistics(x, mask, peers)
+        self._follow(followed)
+        return kernels.normalize(x, batch.mean, batch.variance, gamma, beta, self.axis, self.epsilon)
 
     def _checked(self, x: Any, mask: Any) -> tuple[Any, Any]:
         """Floating-point inputs, and a mask that fits them."""
@@ -148,29 +150,22 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
     def _gamma_and_beta(self) -> tuple[Any, Any]:
         return self.gamma.value if self.scale else None, self.beta.value if self.center else None
 
-    def _shares(self) -> bool:
-        """Whether other replicas take part in the statistics."""
-        shares = self.synchronized and replicas.count() > 1
-        if shares and keras.backend.backend() == "torch":
-            raise BackendUnavailable(
-                "synchronized=True is not available across the ranks of a torch process group yet; "
-                "pass synchronized=False to normalize each rank by its own statistics"
-            )
-        return shares
-
     def _widened(self, x: Any) -> Any:
         """`x` in the dtype of its statistics: where it is used twice, its gradients are then added in that dtype."""
         return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
 
-    def _statistics(self, x: Any, mask: Any) -> Statistics:
-        """The statistics that normalize this batch: of this replica or of all of them."""
-        if mask is not None:
-            return kernels.masked_moments(x, mask, self.axis)
-        if not self._shares():
-            return kernels.moments(x, self.axis)
-        mean, variance = ops.moments(x, axes=self._reduction_axes, synchronized=True)
-        # Keras does not tell how many values they are of; where there are replicas, it is taken that there are several.
-        return Statistics(replicas.count(), mean, variance)
+    def _statistics(self, x: Any, mask: Any, peers: Peers | None) -> tuple[Statistics, Statistics]:
+        """The statistics that normalize this batch, and those that the moving ones follow."""
+        own = kernels.moments(x, self.axis) if mask is None else kernels.masked_moments(x, mask, self.axis)
+        followed = self._of_all(own, peers)
+        return (peers.handed_on(followed) if peers and self.synchronized else own), followed
+
+    def _of_all(self, own: Statistics, peers: Peers | None) -> Statistics:
+        """The statistics of the global batch, of which this replica has seen a part."""
+        if peers is None:
+            return own
+        peers.agree(self, own.mean)
+        return peers.merged(own)
 
     def _follow(self, batch: Statistics) -> None:
         """Moves the moving statistics towards the batch's, as far as the batch tells of them."""

@@ -1,0 +1,58 @@
+"""Devices of a JAX mesh.
+
+Under `jit` and sharding, and so under `keras.distribution`, a function sees the global batch: its statistics are global
+as they are, and there is nobody to share them with. Within `shard_map` (and `pmap`) it sees one device's part.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from evenbatch.errors import InvalidArgument
+from evenbatch.sharing import setting
+from evenbatch.sharing.peers import Peers
+
+
+def found() -> Peers | None:
+    """The devices along the axis that the user named."""
+    said = setting.current()
+    if said.local:
+        return None
+    divided = jax.sharding.get_abstract_mesh().manual_axes
+    if said.axis_name is None:
+        if divided:
+            names = ", ".join(map(repr, divided))
+            raise InvalidArgument(
+                f"axis_name is needed within shard_map or pmap, where a layer sees one device's part along {names}: "
+                f"call it in `with eb.replicas(axis_name={divided[0]!r})`, if the batch is divided along that axis, or "
+                "in `with eb.local_statistics()`"
+            )
+        return None
+    try:
+        count = jax.lax.axis_size(said.axis_name)
+    except NameError as error:
+        raise InvalidArgument(
+            f"axis_name must be an axis along which a surrounding shard_map or pmap divides, here "
+            f"{', '.join(map(repr, divided)) or 'there is none'}, received {said.axis_name!r}; under jit and sharding "
+            "leave it out: there, statistics are those of the global batch"
+        ) from error
+    return _Axis(said.axis_name, count) if count > 1 else None
+
+
+class _Axis(Peers):
+    """The devices along an axis of the mesh. Their exchanges have derivatives of their own in JAX."""
+
+    def __init__(self, name: Any, count: int) -> None:
+        self._name, self._count = name, count
+
+    def agree(self, layer: Any, like: Any) -> None:
+        """Nothing to compare: all devices run one program."""
+
+    def _gathered(self, row: Any) -> Any:
+        # A sum of rows that stand in places of their own: JAX then knows that it is the same on every device.
+        places = jnp.zeros((self._count, *row.shape), row.dtype)
+        return jax.lax.psum(places.at[jax.lax.axis_index(self._name)].set(row), self._name)
+
+    def _handed_on(self, values: Any) -> Any:
+        return jax.lax.pcast(values, self._name, to="varying")

@@ -1,0 +1,160 @@
+"""What the user says of who shares statistics, where the framework cannot tell."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from evenbatch import backend
+from evenbatch.errors import InvalidArgument
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What holds in a `with` block: a torch process group, a JAX axis, or nobody but this replica."""
+
+    group: Any = None
+    axis_name: str | tuple[str, ...] | None = None
+    local: bool = False
+
+
+_NONE = Setting()
+
+
+class _Open(threading.local):
+    """The settings of the blocks that a thread is in, the innermost last."""
+
+    def __init__(self) -> None:
+        self.settings: list[Setting] = []
+
+
+_here = _Open()
+_anywhere: list[Setting] = []
+_lock = threading.Lock()
+
+
+def current() -> Setting:
+    """The setting of the innermost block that this thread is in."""
+    return _here.settings[-1] if _here.settings else _NONE
+
+
+def of_the_caller() -> Setting:
+    """The same for a thread that a framework has started, which is in no block of its own: the block opened last."""
+    with _lock:
+        return _here.settings[-1] if _here.settings else _anywhere[-1] if _anywhere else _NONE
+
+
+@contextmanager
+def replicas(*, group: Any = None, axis_name: str | tuple[str, ...] | None = None) -> Iterator[None]:
+    """Says which replicas share statistics, for the layers that are called in the block.
+
+    Needed only where the framework cannot tell: `tf.distribute` strategies, `keras.distribution` and the default group
+    of torch are found without it. What holds is decided when a layer is called; for a compiled function, when it is
+    traced.
+
+    Args:
+        group: On PyTorch, a process group of `torch.distributed.new_group` other than the default one, such as the
+            ranks of one machine. This process must belong to it.
+        axis_name: On JAX, the name of the axis of the mesh along which `jax.shard_map` (or `jax.pmap`) divides the
+            batch, or a tuple of such names.
+
+    Raises:
+        InvalidArgument: neither or both are given, one that is another framework's, a group that is none or that this
+            process is not in, or no process group is initialized.
+
+    Example:
+        ```python
+        @jax.jit
+        @partial(jax.shard_map, mesh=mesh, in_specs=(P(), P("batch")), out_specs=(P("batch"), P()))
+        def forward(weights, x):
+            with eb.replicas(axis_name="batch"):
+                return model.stateless_call(*weights, x, training=True)
+        ```
+    """
+    if (group is None) == (axis_name is None):
+        received = "neither" if group is None else "both"
+        raise InvalidArgument(f"replicas() must be given group= (PyTorch) or axis_name= (JAX), received {received}")
+    with _open(Setting(_checked_group(group), _checked_axis_name(axis_name))):
+        yield
+
+
+@contextmanager
+def local_statistics() -> Iterator[None]:
+    """No collective in here: each layer takes, and follows, the statistics of what this replica alone sees.
+
+    For code that one rank runs by itself, such as a probe, a check or a recalibration: a layer called in training by
+    one rank alone would otherwise wait for the others until the process group's time-out. What holds is decided when a
+    layer is called; for a compiled function, when it is traced.
+
+    Example:
+        ```python
+        if torch.distributed.get_rank() == 0:
+            with eb.local_statistics():
+                model(sample, training=True)
+        ```
+    """
+    with _open(Setting(local=True)):
+        yield
+
+
+@contextmanager
+def _open(setting: Setting) -> Iterator[None]:
+    _here.settings.append(setting)
+    with _lock:
+        _anywhere.append(setting)
+    try:
+        yield
+    finally:
+        _here.settings.pop()
+        with _lock:
+            del _anywhere[_last(_anywhere, setting)]
+
+
+def _last(settings: list[Setting], setting: Setting) -> int:
+    return next(i for i in reversed(range(len(settings))) if settings[i] is setting)
+
+
+def _checked_group(group: Any) -> Any:
+    if group is None:
+        return None
+    _require_backend("group", "torch", "PyTorch")
+    import torch.distributed as dist
+
+    if not dist.is_available() or not dist.is_initialized():
+        raise InvalidArgument(
+            "group needs an initialized process group, and there is none; call torch.distributed.init_process_group() "
+            "first, as a program that torchrun starts does"
+        )
+    if group is not dist.GroupMember.NON_GROUP_MEMBER and not isinstance(group, dist.ProcessGroup):
+        raise InvalidArgument(f"group must be a process group of torch.distributed.new_group, received {group!r}")
+    if group is dist.GroupMember.NON_GROUP_MEMBER or dist.get_rank(group) < 0:
+        raise InvalidArgument(
+            f"group must contain this process, which has rank {dist.get_rank()} and is not in it; "
+            "enter the block only on the group's ranks, and eb.local_statistics() on the others"
+        )
+    return group
+
+
+def _checked_axis_name(name: Any) -> Any:
+    if name is None:
+        return None
+    _require_backend("axis_name", "jax", "JAX")
+    if isinstance(name, str) and name:
+        return name
+    if isinstance(name, tuple) and name and all(isinstance(one, str) and one for one in name):
+        return name
+    raise InvalidArgument(f"axis_name must be the name of a mesh axis or a tuple of such names, received {name!r}")
+
+
+def _require_backend(argument: str, name: str, written: str) -> None:
+    chosen = backend.chosen()
+    if chosen != name:
+        raise InvalidArgument(
+            f"{argument} is for {written}, and Keras runs on {chosen!r}; leave it out: there, the replicas are "
+            + ("found by themselves" if chosen == "tensorflow" else f"named by {_named_by(chosen)}")
+        )
+
+
+def _named_by(chosen: str) -> str:
+    return "axis_name=" if chosen == "jax" else "group="

@@ -1,0 +1,66 @@
+"""Replicas of a `tf.distribute` strategy: found by themselves, within `strategy.run` and so in `fit`."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from evenbatch.errors import SharingFailed
+from evenbatch.sharing import setting
+from evenbatch.sharing.peers import Peers
+
+
+def found() -> Peers | None:
+    """The replicas of the strategy that this is a replica of."""
+    if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
+        return None
+    context = tf.distribute.get_replica_context()
+    # A strategy runs its replicas in threads of its own, which are in no block of the user's.
+    if context.num_replicas_in_sync == 1 or setting.of_the_caller().local:
+        return None
+    return _Strategy(context)
+
+
+class _Strategy(Peers):
+    """The replicas of a strategy."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def agree(self, layer: Any, like: Any) -> None:
+        """Nothing to compare: the replicas of a strategy run one function."""
+
+    @tf.autograph.experimental.do_not_convert
+    def _gathered(self, row: Any) -> Any:
+        # A sum of rows that stand in places of their own: one collective, where TensorFlow's all_gather takes two.
+        place = tf.one_hot(self._context.replica_id_in_sync_group, self._context.num_replicas_in_sync, dtype=row.dtype)
+        mine = tf.cast(place[:, None], tf.bool)
+        return self._summed(tf.where(mine, row, tf.zeros_like(row)))  # no product: a row may hold what is no number
+
+    @tf.autograph.experimental.do_not_convert
+    def _handed_on(self, values: Any) -> Any:
+        @tf.custom_gradient
+        def run(values: Any) -> Any:
+            return tf.identity(values), self._summed
+
+        return run(values)
+
+    @tf.autograph.experimental.do_not_convert
+    def _summed(self, values: Any) -> Any:
+        @tf.custom_gradient
+        def run(values: Any) -> Any:
+            return self._all_reduced(values), self._handed_on
+
+        return run(values)
+
+    @tf.autograph.experimental.do_not_convert
+    def _all_reduced(self, values: Any) -> Any:
+        try:
+            return self._context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+        except RuntimeError as error:
+            if "merge_call" not in str(error):
+                raise
+            raise SharingFailed(
+                "replicas cannot exchange statistics within a tf.function, tf.cond or tf.while_loop that is called "
+                "inside strategy.run(): give strategy.run() the function itself, or decorate the function that calls "
+                "strategy.run(); or take each replica's own statistics in eb.local_statistics()"
+            ) from error

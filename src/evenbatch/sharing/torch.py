@@ -1,0 +1,138 @@
+"""Ranks of a torch process group: the default one, or the one that `eb.replicas(group=...)` names."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.distributed as dist
+
+from evenbatch.errors import SharingFailed
+from evenbatch.sharing import setting
+from evenbatch.sharing.peers import Peers
+
+
+def found() -> Peers | None:
+    """The ranks of the process group."""
+    said = setting.current()
+    if said.local or not dist.is_available() or not dist.is_initialized():
+        return None
+    group = said.group if said.group is not None else dist.group.WORLD
+    return _Group(group) if dist.get_world_size(group) > 1 else None
+
+
+class _Group(Peers):
+    """The ranks of a process group."""
+
+    def __init__(self, group: Any) -> None:
+        self._group = group
+
+    def agree(self, layer: Any, like: Any) -> None:
+        """Compares, when a layer first meets these ranks, what it is on each of them.
+
+        Raises:
+            SharingFailed: they differ in channels, dtype or `synchronized`: rows would be mixed up, or one rank would
+                wait for what another never sends.
+        """
+        _agree(layer, self._group, like.dtype, like.shape[0], like.device)
+
+    @torch.compiler.disable
+    def _gathered(self, row: Any) -> Any:
+        return _Gathered.apply(row, self._group)
+
+    @torch.compiler.disable
+    def _handed_on(self, values: Any) -> Any:
+        return _HandedOn.apply(values, self._group)
+
+
+class _Gathered(torch.autograd.Function):  # type: ignore[misc]
+    """The rows of all ranks. What depends on them is the same on every rank, and so is its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, row: Any, group: Any) -> Any:
+        ctx.group = group
+        rows = row.new_empty((dist.get_world_size(group), *row.shape))
+        with _reported(group):
+            dist.all_gather(list(rows.unbind()), row.contiguous(), group)
+        return rows
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return _HandedOn.apply(gradient, ctx.group)[dist.get_rank(ctx.group)], None
+
+
+class _HandedOn(torch.autograd.Function):  # type: ignore[misc]
+    """The same values; backward, the sum over ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Any, group: Any) -> Any:
+        ctx.group = group
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return _Summed.apply(gradient, ctx.group), None
+
+
+class _Summed(torch.autograd.Function):  # type: ignore[misc]
+    """The sum over ranks; backward, the same gradient for each of them."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Any, group: Any) -> Any:
+        ctx.group = group
+        total = values.clone(memory_format=torch.contiguous_format)
+        with _reported(group):
+            dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:
+        return _HandedOn.apply(gradient, ctx.group), None
+
+
+@contextmanager
+def _reported(group: Any) -> Iterator[None]:
+    """Says what it means that an exchange did not come about."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise SharingFailed(
+            f"rank {dist.get_rank()} could not exchange statistics with the other ranks: one of them has ended, or did "
+            "not call the same layer before the time-out that was given to init_process_group(); look at the output of "
+            f"the others first, and call a layer on one rank alone only in eb.local_statistics() ({_reason(error)})"
+        ) from error
+
+
+def _reason(error: RuntimeError) -> str:
+    return (str(error).splitlines() or ["no reason given"])[0].rsplit("] ", 1)[-1]
+
+
+# Which groups and kinds of rows a layer has been compared for.
+_AGREED: WeakKeyDictionary[Any, set[Any]] = WeakKeyDictionary()
+_DTYPES = (torch.float32, torch.float64)
+
+
+@torch.compiler.disable
+def _agree(layer: Any, group: Any, dtype: Any, channels: int, device: Any) -> None:
+    known, kind = _AGREED.setdefault(layer, set()), (group, dtype, channels)
+    if kind in known:
+        return
+    mine = torch.tensor([channels, _DTYPES.index(dtype), int(layer.synchronized)], device=device)
+    rows = mine.new_empty((dist.get_world_size(group), len(mine)))
+    with _reported(group):
+        dist.all_gather(list(rows.unbind()), mine, group)
+    if (rows != rows[0]).any():
+        told = "; ".join(
+            f"rank {dist.get_global_rank(group, i)} has {_told(row)}" for i, row in enumerate(rows.tolist())
+        )
+        raise SharingFailed(
+            f"all ranks must call the same layer with the same channels, dtype and synchronized, and {told}; build the "
+            "model by the same code on every rank"
+        )
+    known.add(kind)
+
+
+def _told(row: list[int]) -> str:
+    channels, dtype, synchronized = row
+    return f"{channels} channels, statistics in {str(_DTYPES[dtype])[6:]}, synchronized={bool(synchronized)}"
