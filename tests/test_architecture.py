@@ -17,6 +17,8 @@ BELOW = {
     "backend": {"errors"},
     "sharing": {"errors", "backend", "kernels"},
     "kernels": {"backend"},
+    "processes": set(),
+    "devices": {"errors", "backend", "processes"},
     "layers": {"errors", "backend", "sharing", "kernels"},
     "graph": set(),
     "sites": {"graph"},
@@ -26,7 +28,8 @@ BELOW = {
     "recipes": {"errors", "layers", "datasets"},
     "probes": {"errors", "sites"},
     "report": {"errors", "files"},
-    "study": {"errors", "files", "backend", "sharing", "layers", "recipes", "datasets", "probes", "report"},
+    "study": {"errors", "files", "backend", "processes", "sharing", "devices"}
+    | {"layers", "recipes", "datasets", "probes", "report"},
     "bench": {"errors", "files", "backend", "kernels", "layers", "datasets", "recipes"}
     | {"sites", "surgery", "model_files"},
 }

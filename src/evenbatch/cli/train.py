@@ -29,6 +29,12 @@ def train(
     learning_rate: LearningRate = None,
     option: RecipeOptions = None,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads. Default: as many as cores.")] = None,
+    devices: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Devices that share every batch: GPUs, or parts of the CPU where there are none."
+        ),
+    ] = 1,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard logs to DIR/tensorboard.")
     ] = False,
@@ -40,12 +46,15 @@ def train(
     from evenbatch import backend
     from evenbatch.cli import tables
     from evenbatch.cli.progress import TrainingProgress
+    from evenbatch.devices import prepare
+    from evenbatch.errors import require_count
     from evenbatch.files import dump_json
     from evenbatch.study import Arm, single, worker
     from evenbatch.study.design import design
 
     threads = threads if threads is not None else os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
+        prepare(require_count("devices", devices))
         plan = design(
             recipe,
             data=data,
@@ -56,6 +65,7 @@ def train(
             learning_rate=learning_rate,
             options=key_values(option),
             threads=threads,
+            devices=devices,
         )
         folder = out or Path("runs") / f"train-{recipe}-{plan.spec.data.name}"
         with TrainingProgress() as progress:

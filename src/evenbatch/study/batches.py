@@ -27,12 +27,14 @@ def order(seed: int, epoch: int, examples: int) -> Any:
     return np.random.default_rng([seed, epoch]).permutation(examples)
 
 
-def batches(part: Part, batch_size: int, seed: int, epochs: range) -> Feed:
-    """Feeds `fit` these epochs, in the backend's fastest form."""
+def batches(
+    part: Part, batch_size: int, seed: int, epochs: range, placed: Callable[[Any], Any] = lambda batch: batch
+) -> Feed:
+    """Feeds `fit` these epochs, in the backend's fastest form; `placed` lays a batch where its devices are."""
     if keras.backend.backend() == "tensorflow":
         steps = -(-len(part) // batch_size)
         return Feed({"x": _stream(part, batch_size, seed, epochs), "steps_per_epoch": steps}, lambda epoch: None)
-    data = _Batches(part, batch_size, seed)
+    data = _Batches(part, batch_size, seed, placed)
     return Feed({"x": data}, data.begin)
 
 
@@ -55,9 +57,9 @@ def _stream(part: Part, batch_size: int, seed: int, epochs: range) -> Any:
 class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """The batches of the epoch last begun; Keras' own calls do not count epochs reliably (a reset ends one)."""
 
-    def __init__(self, part: Part, batch_size: int, seed: int) -> None:
+    def __init__(self, part: Part, batch_size: int, seed: int, placed: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._part, self._batch_size, self._seed = part, batch_size, seed
+        self._part, self._batch_size, self._seed, self._placed = part, batch_size, seed, placed
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -68,4 +70,5 @@ class _Batches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         chosen = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._part.x[chosen], self._part.y[chosen]
+        found: tuple[Any, Any] = self._placed((self._part.x[chosen], self._part.y[chosen]))
+        return found

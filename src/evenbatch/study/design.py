@@ -38,6 +38,7 @@ def design(
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
     threads: int = 1,
+    devices: int = 1,
     inputs: datasets.Inputs = "image",
 ) -> Plan:
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
@@ -77,6 +78,7 @@ def design(
         batch_size=batch_size,
         optimizer=known.optimizer,
         threads=require_count("threads", threads),
+        devices=require_count("devices", devices),
         versions=backend.versions(),
         backend=name,
     )

@@ -48,7 +48,7 @@ def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: 
     with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, provenance(), force=force)
         if not path.exists():
-            worker.limit_threads(plan.spec.threads)
+            worker.limit_threads(plan.spec.threads_of_a_process)
             watcher.begin(plan, folder)
             callbacks = [StepCallback(watcher.step), *([_tensorboard(folder)] if tensorboard else [])]
             trial.run(plan, arm, seed, folder, callbacks=callbacks, on_row=watcher.epoch)

@@ -78,6 +78,7 @@ class Specification(_Frozen):
     batch_size: int
     optimizer: Optimizer
     threads: int
+    devices: int = 1
     versions: dict[str, str]
     backend: str
 
@@ -85,6 +86,11 @@ class Specification(_Frozen):
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last batch may be smaller."""
         return -(-self.data.train // self.batch_size)
+
+    @property
+    def threads_of_a_process(self) -> int:
+        """Threads of each process of a trial: on PyTorch each device is one."""
+        return max(1, self.threads // self.devices) if self.backend == "torch" else self.threads
 
     def trials(self) -> list[tuple[ArmSpec, int]]:
         """Every arm with every seed, seed by seed, so that pairs complete early."""

@@ -4,6 +4,7 @@ A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It en
 `model.keras` and, last of all, `trial.json`: where that file is, the trial is complete.
 """
 
+import functools
 import hashlib
 import math
 import platform
@@ -16,11 +17,13 @@ from typing import Any, Literal
 import keras
 from pydantic import BaseModel, ConfigDict
 
-from evenbatch import files
+from evenbatch import devices, files
 from evenbatch.datasets import Part
+from evenbatch.devices import Team
 from evenbatch.probes.callback import EpochCallback, Row
 from evenbatch.probes.variance_shift import variance_shift
-from evenbatch.study import checkpoint, initial_weights
+from evenbatch.sharing import local_statistics
+from evenbatch.study import checkpoint, initial_weights, worker
 from evenbatch.study.batches import batches
 from evenbatch.study.network import built
 from evenbatch.study.progress import NAME as PROGRESS
@@ -72,15 +75,37 @@ def run(
     Raises:
         EvenbatchError: the study's arguments do not fit its network, or a file could not be written.
     """
+    keras.utils.clear_session(free_memory=False)  # not in a strategy's scope, which it would end
+    team = devices.team(plan.spec.devices)
+    with team.together(functools.partial(follow, plan, arm, seed, folder)):
+        return _run(plan, arm, seed, folder, team, callbacks, on_row or (lambda row: None))
+
+
+def follow(plan: Plan, arm: ArmSpec, seed: int, folder: Path) -> None:
+    """The same training on another rank, which writes nothing."""
+    worker.limit_threads(plan.spec.threads_of_a_process)
+    _fit(plan, prepare(plan, arm, seed), seed, folder, devices.team(plan.spec.devices), [], lambda row: None)
+
+
+def _run(
+    plan: Plan,
+    arm: ArmSpec,
+    seed: int,
+    folder: Path,
+    team: Team,
+    callbacks: Sequence[Any],
+    on_row: Callable[[Row], None],
+) -> TrialRecord:
     started = time.perf_counter()
     model = prepare(plan, arm, seed)
     digests = initial_weights.digests(model)
-    rows = _fit(plan, model, seed, folder, callbacks, on_row or (lambda row: None))
+    rows = _fit(plan, model, seed, folder, team, callbacks, on_row)
     diverged = not _finite(rows[-1])
     test = None if plan.dataset.test is None or diverged else _evaluate(model, plan.dataset.test)
     files.write_csv(folder / "history.csv", rows)
     files.write_whole(folder / "model.keras", model.save)
-    probed = [] if diverged else variance_shift(model, plan.dataset.train.x[:PROBED_EXAMPLES])
+    with local_statistics():  # the other ranks, where there are some, have ended
+        probed = [] if diverged else variance_shift(model, plan.dataset.train.x[:PROBED_EXAMPLES])
     if probed:
         files.write_csv(folder / "probes.csv", probed)
     record = TrialRecord(
@@ -91,7 +116,7 @@ def run(
         parameters=int(model.count_params()),
         test=test,
         initial_weights=digests,
-        device=_device(),
+        device=_device(plan.spec.devices),
         timing=_timing(rows, plan.spec.steps_per_epoch, time.perf_counter() - started),
     )
     complete(folder, record)
@@ -100,7 +125,6 @@ def run(
 
 def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
     """The compiled model of a trial, with its initial weights."""
-    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
     spec = plan.spec
     model = plan.build(spec.data.input_shape, spec.data.classes, plan.normalize[arm.name], **spec.options)
@@ -122,7 +146,13 @@ def complete(folder: Path, record: TrialRecord) -> None:
 
 
 def _fit(
-    plan: Plan, model: Any, seed: int, folder: Path, callbacks: Sequence[Any], on_row: Callable[[Row], None]
+    plan: Plan,
+    model: Any,
+    seed: int,
+    folder: Path,
+    team: Team,
+    callbacks: Sequence[Any],
+    on_row: Callable[[Row], None],
 ) -> list[Row]:
     spec = plan.spec
     saved = folder / "checkpoint.npz"
@@ -133,19 +163,21 @@ def _fit(
         row = _without_hollow_accuracy(row)
         rows.append(row)
         on_row(row)
-        progress(len(rows))
-        if len(rows) < spec.epochs and _finite(row) and cadence.due():
-            cadence.spend(lambda: checkpoint.save(saved, model, rows))
+        if team.leads:
+            progress(len(rows))
+            if len(rows) < spec.epochs and _finite(row) and cadence.due():
+                cadence.spend(lambda: checkpoint.save(saved, model, rows))
         return _finite(row)
 
     epochs = range(len(rows), spec.epochs)
-    feed = batches(plan.dataset.train, spec.batch_size, seed, epochs)
+    feed = batches(plan.dataset.train, spec.batch_size, seed, epochs, team.placed)
 
     def on_begin(epoch: int) -> None:
         feed.begin(epoch)
         _seed_framework(seed, epoch)
 
-    model.fit(
+    team.fit(
+        model,
         **feed.arguments,
         validation_data=(plan.dataset.val.x, plan.dataset.val.y),
         validation_batch_size=EVALUATION_BATCH,
@@ -197,17 +229,21 @@ def _timing(rows: Sequence[Row], steps: int, seconds: float) -> Timing:
     )
 
 
-def _device() -> str:
+def _device(count: int) -> str:
+    kind = _kind_of_device()
+    name = f"{kind} ({platform.machine()})" if kind.lower() == "cpu" else kind
+    return f"{count} × {name}" if count > 1 else name
+
+
+def _kind_of_device() -> str:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        kind = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-    elif keras.backend.backend() == "jax":
+        return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    if keras.backend.backend() == "jax":
         import jax
 
-        kind = str(jax.devices()[0].device_kind)
-    else:
-        import torch
+        return str(jax.devices()[0].device_kind)
+    import torch
 
-        kind = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return f"{kind} ({platform.machine()})" if kind.lower() == "cpu" else kind
+    return str(torch.cuda.get_device_name()) if torch.cuda.is_available() else "CPU"

@@ -2,8 +2,6 @@
 
 import importlib
 import os
-import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from typing import Any
 
 from evenbatch import files
 from evenbatch.errors import EvenbatchError
+from evenbatch.processes import end_with
 from evenbatch.study import locks
 from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
@@ -72,10 +71,9 @@ def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[
     An error of the network's own (a function of the user's that raises, memory that runs out) becomes a trial that
     failed, with its message recorded; an `EvenbatchError` concerns the whole study and is raised.
     """
-    if os.getppid() == parent:
-        _end_with(parent)
+    end_with(parent)
     with only_writer(folder, locks.TRIAL, locks.TRIAL_SECONDS):
-        limit_threads(plan.spec.threads)
+        limit_threads(plan.spec.threads_of_a_process)
         from evenbatch.study import trial
 
         try:
@@ -88,20 +86,3 @@ def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[
             record = trial.TrialRecord(arm=arm.name, seed=seed, outcome="failed", epochs=0, error=message)
             trial.complete(folder, record)
         return record.model_dump(mode="json")
-
-
-_watching: set[int] = set()
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process when `parent` is gone. Every file is renamed into place, so any moment will do."""
-    if parent in _watching:
-        return
-    _watching.add(parent)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="ends with the study").start()

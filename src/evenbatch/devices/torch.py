@@ -1,0 +1,207 @@
+"""Ranks of a torch process group: this process and one for each further device, under DistributedDataParallel.
+
+Keras' `fit` shares nothing among ranks on PyTorch, so the loop is here, in the open, and meant to be copied.
+"""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import keras
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from evenbatch.devices.team import Team, require_gpus
+from evenbatch.errors import SharingFailed
+from evenbatch.processes import end_with
+
+TIME_OUT = timedelta(seconds=300)
+"""How long a rank waits for the others before it gives up."""
+
+
+def prepare(count: int) -> None:
+    """Nothing to divide: each rank is a process."""
+    if torch.cuda.is_available():
+        require_gpus(count, torch.cuda.device_count())
+
+
+def team(count: int) -> Team:
+    """The ranks, of which this process is the first unless it was started as another."""
+    return _Ranks(count)
+
+
+class _Ranks(Team):
+    """The ranks of a process group."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    @property
+    def leads(self) -> bool:  # type: ignore[override]
+        """Whether this is rank 0."""
+        return not dist.is_initialized() or dist.get_rank() == 0
+
+    @contextmanager
+    def together(self, others: Callable[[], None]) -> Iterator[None]:
+        """Starts the other ranks, joins them in a process group, and ends them."""
+        with tempfile.TemporaryDirectory() as folder:
+            start = multiprocessing.get_context("spawn").Process
+            ranks = {
+                rank: start(target=_follow, args=(rank, self._count, folder, others, os.getpid()), daemon=True)
+                for rank in range(1, self._count)
+            }
+            for process in ranks.values():
+                process.start()
+            try:
+                _join_group(0, self._count, folder)
+                yield
+            except RuntimeError as error:
+                _raise_for_lost_ranks(error, ranks, Path(folder))
+                raise
+            else:
+                for process in ranks.values():
+                    process.join(TIME_OUT.total_seconds())
+            finally:
+                _end(ranks.values())
+
+    def fit(self, model: Any, **arguments: Any) -> None:
+        """Keras' `fit`, for a group of ranks."""
+        fit(model, **arguments)
+
+
+def fit(
+    model: Any,
+    x: keras.utils.PyDataset,
+    validation_data: tuple[Any, Any],
+    validation_batch_size: int,
+    epochs: int,
+    initial_epoch: int,
+    callbacks: list[Any],
+    **_: Any,
+) -> None:
+    """The training loop of one rank: of every global batch it takes its rows, the gradients are those of all."""
+    calls = keras.callbacks.CallbackList(callbacks, model=model)
+    replicated = DistributedDataParallel(model)
+    calls.on_train_begin()
+    for epoch in range(initial_epoch, epochs):
+        calls.on_epoch_begin(epoch)
+        seen = _Seen()
+        for step in range(len(x)):
+            calls.on_train_batch_begin(step)
+            seen.add(*_train_step(model, replicated, *x[step]))
+            calls.on_train_batch_end(step)
+        logs = seen.means()
+        calls.on_test_begin()
+        logs |= {
+            f"val_{name}": value for name, value in _validate(model, *validation_data, validation_batch_size).items()
+        }
+        calls.on_test_end()
+        calls.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    calls.on_train_end()
+
+
+def _train_step(model: Any, replicated: Any, x: Any, y: Any) -> tuple[Any, Any, int]:
+    """One step on this rank's rows of a global batch, of which there may be none."""
+    mine, world = _share(len(y)), dist.get_world_size()
+    outputs, losses = _forward(replicated, model, x[mine], y[mine], training=True)
+    penalty = sum(model.losses)
+    # DistributedDataParallel takes the mean over ranks. So each gives its part of the global mean as often as there are
+    # ranks, whatever its share of the rows, and the penalty, which all have in common, once.
+    loss = losses.sum() * (world / len(y)) + penalty
+    model.zero_grad()
+    loss.backward()
+    with torch.no_grad():
+        model.optimizer.apply([weight.value.grad for weight in model.trainable_weights], model.trainable_weights)
+    return _loss_and_hits(losses, penalty, outputs, y[mine])
+
+
+def _forward(call: Any, model: Any, x: Any, y: Any, training: bool) -> tuple[Any, Any]:
+    outputs = call(keras.ops.convert_to_tensor(x), training=training)
+    return outputs, keras.losses.get(model.loss)(keras.ops.convert_to_tensor(y), outputs)
+
+
+def _loss_and_hits(losses: Any, penalty: Any, outputs: Any, y: Any) -> tuple[Any, Any, int]:
+    hits = (outputs.argmax(-1) == torch.as_tensor(y, device=outputs.device)).sum()
+    return losses.detach().sum() + len(y) * float(penalty), hits, len(y)
+
+
+def _validate(model: Any, x: Any, y: Any, batch_size: int) -> dict[str, float]:
+    """Loss and accuracy of all rows; each rank takes its part of them."""
+    mine, seen = _share(len(y)), _Seen()
+    for start in range(mine.start, mine.stop, batch_size):
+        rows = slice(start, min(start + batch_size, mine.stop))
+        with torch.no_grad():
+            outputs, losses = _forward(model, model, x[rows], y[rows], training=False)
+        seen.add(*_loss_and_hits(losses, sum(model.losses), outputs, y[rows]))
+    return seen.means()
+
+
+class _Seen:
+    """Sums over the examples that this rank has seen, and at last the means over those of all ranks."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(3, dtype=torch.float64)
+
+    def add(self, loss: Any, hits: Any, examples: int) -> None:
+        self._sums += torch.tensor([float(loss), float(hits), examples], dtype=torch.float64)
+
+    def means(self) -> dict[str, float]:
+        sums = keras.ops.convert_to_tensor(self._sums)
+        dist.all_reduce(sums)
+        loss, hits, examples = sums.tolist()
+        return {"accuracy": hits / examples, "loss": loss / examples}
+
+
+def _share(rows: int) -> slice:
+    """This rank's rows of that many."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    return slice(rows * rank // world, rows * (rank + 1) // world)
+
+
+def _join_group(rank: int, count: int, folder: str) -> None:
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(rank)
+    meeting_place = (Path(folder) / "group").as_uri()
+    dist.init_process_group("nccl" if on_gpu else "gloo", meeting_place, TIME_OUT, count, rank)
+
+
+def _follow(rank: int, count: int, folder: str, others: Callable[[], None], parent: int) -> None:
+    """The process of another rank."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first rank ends, and with it this one
+    end_with(parent)
+    try:
+        _join_group(rank, count, folder)
+        others()
+    except Exception as error:
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        (Path(folder) / f"rank-{rank}.txt").write_text(reason, encoding="utf-8")
+        raise SystemExit(1) from None
+
+
+def _raise_for_lost_ranks(error: RuntimeError, ranks: dict[int, Any], folder: Path) -> None:
+    """Says which rank ended, and why, where that is what an exchange failed for."""
+    for rank, process in ranks.items():
+        process.join(2)  # that it is gone is seen by the others first
+        if process.exitcode:
+            told = folder / f"rank-{rank}.txt"
+            reason = told.read_text(encoding="utf-8") if told.exists() else f"with exit code {process.exitcode}"
+            raise SharingFailed(f"rank {rank} of {len(ranks) + 1} has ended: {reason}") from error
+
+
+def _end(processes: Iterable[Any]) -> None:
+    for process in processes:
+        process.terminate()
+        process.join()
+    if dist.is_initialized():
+        dist.destroy_process_group()
