@@ -18,7 +18,7 @@ BELOW = {
     "sharing": {"errors", "backend", "kernels"},
     "kernels": {"backend"},
     "processes": set(),
-    "devices": {"errors", "backend", "processes"},
+    "devices": {"errors", "backend", "processes", "probes"},
     "layers": {"errors", "backend", "sharing", "kernels"},
     "graph": set(),
     "sites": {"graph"},

@@ -18,8 +18,8 @@ def prepare(count: int) -> None:
     except RuntimeError as error:
         if len(jax.devices()) < count:
             raise BackendUnavailable(
-                f"JAX runs already, with {len(jax.devices())} of {count} devices; ask for them in a new process, before "
-                "anything else is done with JAX"
+                f"JAX runs already, with {len(jax.devices())} of {count} devices; ask for them in a new process, "
+                "before anything else is done with JAX"
             ) from error
     if jax.devices()[0].platform != "cpu":
         require_gpus(count, len(jax.devices()))

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from evenbatch.devices.team import Team, require_gpus
 from evenbatch.errors import SharingFailed
+from evenbatch.probes.callback import told
 from evenbatch.processes import end_with
 
 TIME_OUT = timedelta(seconds=300)
@@ -88,7 +89,7 @@ def fit(
     **_: Any,
 ) -> None:
     """The training loop of one rank: of every global batch it takes its rows, the gradients are those of all."""
-    calls = keras.callbacks.CallbackList(callbacks, model=model)
+    calls = told(callbacks, model)
     replicated = DistributedDataParallel(model)
     calls.on_train_begin()
     for epoch in range(initial_epoch, epochs):

@@ -58,3 +58,8 @@ class StepCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Hands the step on."""
         self._on_step()
+
+
+def told(callbacks: list[Any], model: Any) -> Any:
+    """Callbacks for a loop that is not Keras' own: what that calls on the list, it calls on each of them."""
+    return keras.callbacks.CallbackList(callbacks, model=model)
