@@ -68,9 +68,8 @@ class Runner:
         x, y = (self._sharded(one) for one in (values((batch, *IMAGE)), labels(batch)))
         # Under sharding ours is the same program whether synchronized or not.
         names = ("ours, synchronized", "Keras, not")
-        return {
-            name: framework.model_training(resnet20(ARMS[name]), x, y, "compiled") for name in names
-        }, framework.wait
+        calls = {name: framework.model_training(resnet20(ARMS[name]), x, y, "compiled") for name in names}
+        return calls, framework.wait
 
     def moving(self, make: Make) -> tuple[Any, Any, Any]:
         model = _fitted(make, DATA, 4, rate=0.0)
@@ -90,7 +89,7 @@ class Runner:
         try:
             layer = _fitted(make, PARTIAL, 8, rate=0.01).layers[-1]
         except ValueError as error:
-            return f"fit refuses: {str(error).splitlines()[0][:60]}…"
+            return "fit refuses it" if "evenly divide" in str(error) else str(error)
         return f"gamma {', '.join(f'{float(part[0]):.3g}' for part in _local(layer.gamma))}"
 
     def far(self, make: Make, x: Any) -> tuple[Any, Any, Any]:

@@ -40,8 +40,8 @@ class Runner:
         x = self._parts(tf.zeros((self.replicas * SHAPE[0], *SHAPE[1:])))
         found, whole = (self._operations(step, x) for step in (forward, both))
         sizes, all_sizes = (self._collectives(operations) for operations in (found, whole))
-        counts = [one for one in found if one.type == "OnesLike"]
-        besides = f"a count of {_bytes(counts[0]):,} B" if counts else ""
+        ones = [one for one in found if one.type == "Fill" and one.outputs[0].shape == SHAPE]
+        besides = f"ones to count, {_bytes(ones[0]):,} B in memory" if ones else ""
         return [("", sizes, all_sizes[len(sizes) :], besides)]
 
     def steps(self, batch: int) -> Any:

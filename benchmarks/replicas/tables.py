@@ -76,21 +76,16 @@ def truth(runner: Any, options: Any) -> None:
     if options.replicas != 2:
         say("\ntruth is told for 2 replicas")
         return
-    header("layer", "moving mean on each", "moving variance on each", "saved file", "masked", "last batch of 1 + 0")
+    header(
+        "layer", "moving mean on each", "moving variance on each", "saved file", "with a mask", "last batch of 1 + 0"
+    )
     for name, make in ARMS.items():
         if attempt(make):
             row(name, *[REFUSED] * 5)
             continue
         mean, variance, saved = runner.moving(make)
-        masked = runner.masked(make)
-        row(
-            name,
-            numbers(mean),
-            numbers(variance),
-            numbers(saved),
-            "; ".join(map(numbers, masked)),
-            runner.partial(make),
-        )
+        masked = "; ".join(numbers([part[0] for part in parts]) for parts in runner.masked(make))
+        row(name, numbers(mean), numbers(variance), numbers(saved), masked, runner.partial(make))
     x, expected = far_batch(options.replicas)
     header("layer", "largest error at mean 1e4, standard deviation 1", "moving mean", "moving variance")
     for name, make in ARMS.items():
