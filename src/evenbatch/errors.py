@@ -7,7 +7,7 @@
     │   └── InvalidData         a data set cannot be used                   (also a ValueError)
     ├── BackendUnavailable      Keras' backend is none of ours, or not installed (also an ImportError)
     ├── MissingExtra            a command needs an extra that is not installed   (also an ImportError)
-    ├── SharingFailed           replicas could not exchange their statistics     (also a RuntimeError)
+    ├── SharingFailed           replicas could not exchange their statistics
     ├── UnsupportedModel        a model has parts that cannot be made again or exchanged
     ├── BrokenPromise           a new model is not what was promised: a fault of evenbatch's
     ├── StudyConflict           a directory holds something else, or somebody else writes to it
@@ -42,7 +42,7 @@ class MissingExtra(EvenbatchError, ImportError):
     """A command needs an extra that is not installed."""
 
 
-class SharingFailed(EvenbatchError, RuntimeError):
+class SharingFailed(EvenbatchError):
     """Replicas could not exchange their statistics: one is gone, they differ, or a compiled function is in the way."""
 
 

@@ -133,6 +133,8 @@ def of_uneven_parts(replicas: int) -> list[Case]:
         Case(UNEVEN[replicas][-1], kind="GhostBatchNormalization", arguments={"virtual_batch_size": 4}),
         Case(UNEVEN[replicas][-1], kind="ConditionalBatchNormalization", arguments={"num_classes": 4}, mode="graph"),
         Case(UNEVEN[replicas][-1], dtype="float16"),
+        Case(UNEVEN[replicas][0], dtype="float64", masked="some"),
+        Case(UNEVEN[replicas][-1], dtype="float64", mean=1e4),
     ]
 
 

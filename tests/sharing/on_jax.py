@@ -17,6 +17,9 @@ class Runner:
         jax.config.update("jax_num_cpu_devices", replicas)
         self.mesh = jax.make_mesh((replicas,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
 
+    def end(self) -> None:
+        pass
+
     def on_one(self, case: cases.Case, batch: cases.Batch) -> dict[str, Any]:
         layer = layer_of(case, batch)
         given = {key: jnp.asarray(value) for key, value in _arrays(batch).items()}

@@ -15,6 +15,9 @@ class Runner:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
         self.strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
+    def end(self) -> None:
+        pass
+
     def on_one(self, case: cases.Case, batch: cases.Batch) -> dict[str, Any]:
         layer = layer_of(case, batch)
         found = _maybe_graph(lambda: _step(case, layer, _tensors(case, batch, slice(None))), case)()

@@ -16,6 +16,10 @@ class Runner:
         self.rank = dist.get_rank()
         self.writes = self.rank == 0
 
+    def end(self) -> None:
+        dist.barrier()  # a rank that ends earlier can take the others down
+        dist.destroy_process_group()
+
     def on_one(self, case: cases.Case, batch: cases.Batch) -> dict[str, Any]:
         import evenbatch as eb
 

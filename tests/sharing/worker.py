@@ -47,6 +47,7 @@ def main() -> None:
                 found |= {f"{case.name}/{where}/{i}/{key}": np.asarray(value) for key, value in result.items()}
     if runner.writes:
         np.savez(path, **found)
+    runner.end()
 
 
 if __name__ == "__main__":

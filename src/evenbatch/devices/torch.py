@@ -64,7 +64,7 @@ class _Ranks(Team):
             try:
                 _join_group(0, self._count, folder)
                 yield
-            except RuntimeError as error:
+            except (RuntimeError, SharingFailed) as error:
                 _raise_for_lost_ranks(error, ranks, Path(folder))
                 raise
             else:
@@ -190,7 +190,7 @@ def _follow(rank: int, count: int, folder: str, others: Callable[[], None], pare
         raise SystemExit(1) from None
 
 
-def _raise_for_lost_ranks(error: RuntimeError, ranks: dict[int, Any], folder: Path) -> None:
+def _raise_for_lost_ranks(error: Exception, ranks: dict[int, Any], folder: Path) -> None:
     """Says which rank ended, and why, where that is what an exchange failed for."""
     for rank, process in ranks.items():
         process.join(2)  # that it is gone is seen by the others first

@@ -152,7 +152,8 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
 
     def _widened(self, x: Any) -> Any:
         """`x` in the dtype of its statistics: where it is used twice, its gradients are then added in that dtype."""
-        return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
+        # Not Keras' result_type, for which float64 and float32 make float32.
+        return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
     def _statistics(self, x: Any, mask: Any, peers: Peers | None) -> tuple[Statistics, Statistics]:
         """The statistics that normalize this batch, and those that the moving ones follow."""
