@@ -28,6 +28,17 @@ def normalize_batch(axis: int, epsilon: float) -> Callable[..., list[Any]]:
     return function
 
 
+def moments_and_normalize(axis: int, epsilon: float) -> Callable[..., list[Any]]:
+    """The same in two steps, as replicas take it."""
+
+    def function(x: Any, gamma: Any, beta: Any) -> list[Any]:
+        batch = kernels.moments(x, axis)
+        y = kernels.normalize(x, batch.mean, batch.variance, gamma, beta, axis, epsilon)
+        return [y, batch.mean, batch.variance]
+
+    return function
+
+
 def normalize_masked(axis: int, epsilon: float) -> Callable[..., list[Any]]:
     """The same with a mask."""
 

@@ -43,13 +43,19 @@ def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) ->
 
 def normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     """Normalizes `x` by given moments."""
-    return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
+    if not _is_for_the_cpu(x, axis) or _is_far(mean, variance, epsilon):
+        return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
+    channels, like = x.shape[axis], _wide(x)
+    gamma = x.new_ones(channels, dtype=like) if gamma is None else gamma.to(like)
+    beta = x.new_zeros(channels, dtype=like) if beta is None else beta.to(like)
+    view, restore = _channels_second(x, axis)
+    return restore(_NormalizeOnCpu.apply(view, mean.to(like), variance.to(like), gamma, beta, epsilon))
 
 
 def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     """Normalizes `x` by given moments that no gradient flows to."""
     if _is_traced() or x.numel() < _SMALL or (x.device.type == "cpu" and _is_far(mean, variance, epsilon)):
-        return normalize(x, mean, variance, gamma, beta, axis, epsilon)
+        return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
     like = _wide(x)
     view, restore = _channels_second(x, axis)
     mean, variance = mean.to(like), variance.to(like)
@@ -59,6 +65,8 @@ def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int
 
 def moments(x: Any, axis: int) -> Statistics:
     """Mean and biased variance of each channel."""
+    if _is_for_the_cpu(x, axis):
+        return Statistics(_count(x, axis), *_MomentsOnCpu.apply(_channels_second(x, axis)[0]))
     return _moments(x, _kept(x, axis))
 
 
@@ -113,7 +121,7 @@ class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
         mean, variance = _merged_moments(x)
         if _is_far(mean, variance, epsilon):
             variance, mean = torch.var_mean(x.to(gamma.dtype), _others(x, (1,)), correction=0)
-            return normalize(x, mean, variance, gamma, beta, 1, epsilon), mean, variance
+            return _normalize(x, mean, variance, gamma, beta, (1,), epsilon), mean, variance
         y = torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=epsilon)
         return y, mean, variance
 
@@ -142,6 +150,69 @@ class _OnCpu(torch.autograd.Function):  # type: ignore[misc]
             list(ctx.needs_input_grad[:3]),
         )
         return dx, dgamma, dbeta, None
+
+
+class _MomentsOnCpu(torch.autograd.Function):  # type: ignore[misc]
+    """Mean and biased variance over all axes of a view but the second."""
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        mean, variance = _merged_moments(x)
+        if _is_far(mean, variance, 0.0):
+            variance, mean = torch.var_mean(x.to(mean.dtype), _others(x, (1,)), correction=0)
+        return mean, variance
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        mean, variance = output
+        ctx.far = _is_far(mean, variance, 0.0)
+        ctx.save_for_backward(*inputs, mean)
+
+    @staticmethod
+    @torch.compiler.disable  # as that of _OnCpu
+    def backward(ctx: Any, dmean: Any, dvariance: Any) -> Any:
+        x, mean = ctx.saved_tensors
+        n = x.numel() // x.shape[1]
+        scale, shift = 2 * dvariance / n, dmean / n
+        # PyTorch has no derivative of batch_norm with respect to a given mean, which a second derivative wants.
+        if ctx.far or torch.is_grad_enabled():
+            return _normalize(x, mean, torch.ones_like(mean), scale, shift, (1,), 0.0)
+        return torch.nn.functional.batch_norm(x, mean, torch.ones_like(mean), scale, shift, training=False, eps=0.0)
+
+
+class _NormalizeOnCpu(torch.autograd.Function):  # type: ignore[misc]
+    """A view with the channels second, normalized by moments that gradients flow to."""
+
+    @staticmethod
+    def forward(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+        return torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=epsilon)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        x, mean, variance, gamma, _, ctx.epsilon = inputs
+        ctx.save_for_backward(x, mean, variance, gamma)
+
+    @staticmethod
+    @torch.compiler.disable  # as that of _OnCpu
+    def backward(ctx: Any, dy: Any) -> Any:
+        x, mean, variance, gamma = ctx.saved_tensors
+        inverse = torch.rsqrt(variance + ctx.epsilon)
+        if torch.is_grad_enabled():  # the native kernel's own derivative takes the moments for constants
+            dx, dgamma, dbeta = _normalize_gradient(dy, x, mean, inverse, gamma)
+        else:
+            wanted = [ctx.needs_input_grad[0], True, True]
+            dx, dgamma, dbeta = torch.ops.aten.native_batch_norm_backward(
+                dy.contiguous(), x, gamma, mean, variance, None, None, False, ctx.epsilon, wanted
+            )
+        scale = gamma * inverse
+        return dx, -dbeta * scale, -0.5 * dgamma * scale * inverse, dgamma, dbeta, None
+
+
+def _normalize_gradient(dy: Any, x: Any, mean: Any, inverse: Any, gamma: Any) -> tuple[Any, Any, Any]:
+    """Gradients to x, gamma and beta where the moments are given, by operations that have derivatives themselves."""
+    others, kept, wide = _others(x, (1,)), (1,), dy.to(gamma.dtype)
+    dgamma = (wide * (x.to(gamma.dtype) - _along(mean, x, kept))).sum(others) * inverse
+    return (wide * _along(gamma * inverse, x, kept)).to(x.dtype), dgamma, wide.sum(others)
 
 
 def _by_framework(x: Any, gamma: Any, beta: Any, count: int, epsilon: float) -> tuple[Any, Any, Any]:
@@ -210,6 +281,11 @@ def _channels_second(x: Any, axis: int) -> tuple[Any, Any]:
         return planes, lambda y: y.movedim(1, axis) if axis else y.movedim(-1, 0)
     matrix = rows.reshape(-1, x.shape[axis], 1, 1).contiguous()
     return matrix, lambda y: y.view(rows.shape).movedim(-1, axis)
+
+
+def _is_for_the_cpu(x: Any, axis: int) -> bool:
+    """Whether given moments, and moments alone, are for the CPU's native kernels."""
+    return x.device.type == "cpu" and _count(x, axis) > 1 and x.numel() >= _SMALL and not _is_traced()
 
 
 def _is_traced() -> bool:
