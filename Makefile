@@ -11,8 +11,7 @@ EXTRAS := $(subst $(space),$(comma),$(strip $(BACKENDS)))
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # What can differ from one backend to the next; the first backend runs all tests.
 BACKEND_TESTS := tests/kernels tests/layers tests/sharing tests/devices tests/surgery tests/recipes tests/probes tests/study \
-	tests/bench \
-	tests/test_sites.py tests/test_model_files.py
+	tests/bench tests/examples tests/test_sites.py tests/test_model_files.py
 
 .PHONY: help demo test lint format bench clean
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import keras
@@ -53,6 +54,7 @@ def main(replicas):
     found["a compiled function in the way"] = refused(strategy, tf.function(lambda layer, x: layer(x, training=True)))
     found["a condition in the way"] = refused(strategy, conditional)
     found["alone"] = alone_in_a_strategy(strategy)
+    found["beside a probe"] = beside_a_probe(strategy)
     print("FOUND" + json.dumps(found))
 
 
@@ -85,8 +87,32 @@ def refused(strategy, function):
     return "nothing"
 
 
+def beside_a_probe(strategy):
+    """The same where another thread, which has nothing to do with the strategy, is in a block."""
+    entered, done = threading.Event(), threading.Event()
+
+    def probe():
+        with eb.local_statistics():
+            entered.set()
+            done.wait()
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    entered.wait()
+    try:
+        return moving_means(strategy)
+    finally:
+        done.set()
+        thread.join()
+
+
 def alone_in_a_strategy(strategy):
     """Moving means of both replicas after a step in which each took its own statistics."""
+    with eb.local_statistics():
+        return moving_means(strategy)
+
+
+def moving_means(strategy):
     with strategy.scope():
         layer = eb.BatchNormalization(momentum=0.0)
         layer.build((None, 4))
@@ -95,8 +121,7 @@ def alone_in_a_strategy(strategy):
         i = tf.distribute.get_replica_context().replica_id_in_sync_group
         return layer(tf.constant(ROWS) + tf.cast(i, tf.float32), training=True)
 
-    with eb.local_statistics():
-        strategy.run(replica)
+    strategy.run(replica)
     return [part.numpy().tolist() for part in strategy.experimental_local_results(layer.moving_mean.value)]
 
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.utils.checkpoint import checkpoint
 
 import evenbatch as eb
 from evenbatch.errors import InvalidArgument, SharingFailed
@@ -32,7 +33,6 @@ def moving_mean(layer, x):
 
 def in_a_group():
     """The mean of each rank, where ranks 0 and 1 share and 2 and 3 do."""
-    pairs = [dist.new_group([0, 1]), dist.new_group([2, 3])]
     with eb.replicas(group=pairs[rank // 2]):
         return moving_mean(eb.BatchNormalization(momentum=0.0), rows)
 
@@ -65,7 +65,22 @@ def in_another_group():
         return moving_mean(layer, rows + 1)
 
 
+def gradient(call):
+    """The gradient of a layer's inputs, where ranks 0 and 1 share and 2 and 3 do; backward is out of the block."""
+    x = torch.tensor(np.random.default_rng(rank).normal(size=(6, 2)), dtype=torch.float32, requires_grad=True)
+    layer = eb.BatchNormalization()
+    layer.build((None, 2))
+    with eb.replicas(group=pairs[rank // 2]):
+        y = call(lambda inputs: layer(inputs, training=True), x)
+    (y**3).sum().backward()
+    return x.grad.tolist()
+
+
+pairs = [dist.new_group([0, 1]), dist.new_group([2, 3])]
 mine = {
+    "not checkpointed": gradient(lambda layer, x: layer(x)),
+    "checkpointed": gradient(lambda layer, x: checkpoint(layer, x, use_reentrant=False)),
+    "checkpointed, reentrant": gradient(lambda layer, x: checkpoint(layer, x, use_reentrant=True)),
     "everybody": moving_mean(eb.BatchNormalization(momentum=0.0), rows),
     "pairs": in_a_group(),
     "by itself": by_itself(),

@@ -50,6 +50,11 @@ if BACKEND == "tensorflow":
         first, second = np.asarray(found["alone"])
         close(second - first, np.ones(4))
 
+    def test_those_of_another_thread_do_not(found):
+        first, second = np.asarray(found["beside a probe"])
+        close(first, second)
+        close(first, np.asarray(found["alone"]).mean(0))
+
 
 if BACKEND == "jax":
 
@@ -66,6 +71,12 @@ if BACKEND == "torch":
 
     def test_a_group_of_the_users_shares_among_its_ranks(found):
         assert [one["pairs"] for one in found] == [6.5, 6.5, 26.5, 26.5]
+
+    @pytest.mark.parametrize("way", ["checkpointed", "checkpointed, reentrant"])
+    def test_a_checkpoint_repeats_the_layer_with_the_same_ranks(found, way):
+        for rank in found:
+            close(rank[way], rank["not checkpointed"])
+            assert np.abs(rank["not checkpointed"]).max() > 0.01
 
     def test_one_rank_can_be_by_itself(found):
         assert found[0]["by itself"] == 1.5

@@ -1,7 +1,7 @@
 """Devices of one JAX mesh, over which `jit` divides the work: weights on all of them, each with a part of the batch."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import jax
@@ -40,6 +40,14 @@ class _Mesh(Team):
         self._divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*mesh.axis_names))
 
     def together(self, others: Callable[[], None]) -> AbstractContextManager[None]:
+        """Nothing: Keras' distribution is left once the model is built.
+
+        Within it, Keras gives every batch the layout of the first, and the last of an epoch, which may be smaller, is
+        an error. So it lays out the variables alone; the batches are placed here.
+        """
+        return nullcontext()
+
+    def building(self) -> AbstractContextManager[None]:
         """The scope in which Keras lays every variable on all devices."""
         scope: AbstractContextManager[None] = self._data_parallel.scope()
         return scope
@@ -48,16 +56,3 @@ class _Mesh(Team):
         """Divided by rows. A batch that does not divide evenly is on every device; its numbers are the same."""
         even = all(len(array) % self._divided.num_devices == 0 for array in batch)
         return jax.device_put(batch, self._divided if even else self._everywhere)
-
-    def fit(self, model: Any, **arguments: Any) -> None:
-        """Keras' `fit`, on batches that are placed already.
-
-        Left to place them, Keras would give every batch the layout of the first, and the last of an epoch, which may be
-        smaller, would be an error.
-        """
-        before = keras.distribution.distribution()
-        keras.distribution.set_distribution(None)
-        try:
-            model.fit(**arguments)
-        finally:
-            keras.distribution.set_distribution(before)

@@ -21,6 +21,10 @@ class Team(ABC):
     def together(self, others: Callable[[], None]) -> AbstractContextManager[None]:
         """Where the model is built, trained and used; where replicas are processes, the others run `others`."""
 
+    def building(self) -> AbstractContextManager[None]:
+        """Where the model is built."""
+        return nullcontext()
+
     def placed(self, batch: Any) -> Any:
         """A global batch, where its rows are to be."""
         return batch

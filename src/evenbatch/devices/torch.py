@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import tempfile
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -59,9 +61,9 @@ class _Ranks(Team):
                 rank: start(target=_follow, args=(rank, self._count, folder, others, os.getpid()), daemon=True)
                 for rank in range(1, self._count)
             }
-            for process in ranks.values():
-                process.start()
+            _start(ranks.values())
             try:
+                _await(ranks, Path(folder))
                 _join_group(0, self._count, folder)
                 yield
             except (RuntimeError, SharingFailed) as error:
@@ -169,6 +171,25 @@ def _share(rows: int) -> slice:
     return slice(rows * rank // world, rows * (rank + 1) // world)
 
 
+def _start(processes: Iterable[Any]) -> None:
+    """Starts processes that ignore Ctrl-C from the beginning: the first rank ends, and with it the others."""
+    in_main_thread = threading.current_thread() is threading.main_thread()  # the only one that may set it
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
+    try:
+        for process in processes:
+            process.start()
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
+
+
+def _await(ranks: dict[int, Any], folder: Path) -> None:
+    """Waits until every rank is there; who waits in the process group itself hears of nothing until the time-out."""
+    while not all((folder / f"here-{rank}").exists() for rank in ranks):
+        _raise_for_lost_ranks(None, ranks, folder)
+        time.sleep(0.05)
+
+
 def _join_group(rank: int, count: int, folder: str) -> None:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
@@ -179,9 +200,11 @@ def _join_group(rank: int, count: int, folder: str) -> None:
 
 def _follow(rank: int, count: int, folder: str, others: Callable[[], None], parent: int) -> None:
     """The process of another rank."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first rank ends, and with it this one
+    if os.getppid() != parent:
+        raise SystemExit(1)  # gone before this process could watch it
     end_with(parent)
     try:
+        (Path(folder) / f"here-{rank}").touch()
         _join_group(rank, count, folder)
         others()
     except Exception as error:
@@ -190,10 +213,10 @@ def _follow(rank: int, count: int, folder: str, others: Callable[[], None], pare
         raise SystemExit(1) from None
 
 
-def _raise_for_lost_ranks(error: Exception, ranks: dict[int, Any], folder: Path) -> None:
-    """Says which rank ended, and why, where that is what an exchange failed for."""
+def _raise_for_lost_ranks(error: Exception | None, ranks: dict[int, Any], folder: Path) -> None:
+    """Says which rank ended, and why, where one did; after a failed exchange it may take a moment to be gone."""
     for rank, process in ranks.items():
-        process.join(2)  # that it is gone is seen by the others first
+        process.join(2 if error else 0)
         if process.exitcode:
             told = folder / f"rank-{rank}.txt"
             reason = told.read_text(encoding="utf-8") if told.exists() else f"with exit code {process.exitcode}"

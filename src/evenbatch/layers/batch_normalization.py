@@ -82,7 +82,7 @@ class BatchNormalization(MovingStatistics):
     def _renormalize(self, x: Any, mask: Any) -> Any:
         """Batch renormalization by Keras' corrections, Ioffe 2017, https://arxiv.org/abs/1702.03275."""
         x = self._widened(x)
-        batch, followed = self._statistics(x, mask, sharing.found())
+        batch, followed = self._statistics(x, mask, sharing.found(self))
         r, d, mean, variance = self._renorm_correction_and_moments(batch.mean, batch.variance)
         gamma, beta = self._compose_transforms(r, d, *self._gamma_and_beta(), mean.dtype)
         y = kernels.normalize(x, mean, variance, gamma, beta, self.axis, self.epsilon)

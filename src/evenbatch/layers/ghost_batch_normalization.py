@@ -94,5 +94,5 @@ class GhostBatchNormalization(MovingStatistics):
             y, slices = kernels.normalize_slices(x, *arguments)
         else:
             y, slices = kernels.normalize_masked_slices(self._widened(x), mask, *arguments)
-        self._follow(self._of_all(kernels.merged(slices), sharing.found()))
+        self._follow(self._of_all(kernels.merged(slices), sharing.found(self)))
         return y

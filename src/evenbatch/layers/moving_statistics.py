@@ -64,7 +64,7 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
                 shape=(2,),
                 name="moving_weight",
                 initializer="zeros",
-                dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+                dtype="float64" if self.variable_dtype == "float64" else "float32",
                 trainable=False,
                 autocast=False,
             )
@@ -126,7 +126,7 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
 
     def _normalize_batch(self, x: Any, mask: Any, gamma: Any, beta: Any) -> Any:
         """The batch normalized by its own statistics, which the moving ones have followed."""
-        peers = sharing.found()
+        peers = sharing.found(self)
         if mask is None and (peers is None or not self.synchronized):
             y, own = kernels.normalize_batch(x, gamma, beta, self.axis, self.epsilon)
             self._follow(self._of_all(own, peers))

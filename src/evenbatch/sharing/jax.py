@@ -14,7 +14,7 @@ from evenbatch.sharing import setting
 from evenbatch.sharing.peers import Peers
 
 
-def found() -> Peers | None:
+def found(layer: Any) -> Peers | None:
     """The devices along the axis that the user named."""
     said = setting.current()
     if said.local:
@@ -29,15 +29,15 @@ def found() -> Peers | None:
                 "in `with eb.local_statistics()`"
             )
         return None
-    try:
-        count = jax.lax.axis_size(said.axis_name)
-    except NameError as error:
+    axes = (said.axis_name,) if isinstance(said.axis_name, str) else said.axis_name
+    if not set(axes) <= set(divided):
         raise InvalidArgument(
             f"axis_name must be an axis along which a surrounding shard_map or pmap divides, here "
             f"{', '.join(map(repr, divided)) or 'there is none'}, received {said.axis_name!r}; under jit and sharding "
             "leave it out: there, statistics are those of the global batch"
-        ) from error
-    return _Axis(said.axis_name, count) if count > 1 else None
+        )
+    count = jax.lax.axis_size(axes)
+    return _Axis(axes, count) if count > 1 else None
 
 
 class _Axis(Peers):

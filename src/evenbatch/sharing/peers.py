@@ -37,7 +37,7 @@ class Peers(ABC):
 
     @abstractmethod
     def agree(self, layer: Any, like: Any) -> None:
-        """Makes sure that all replicas call the same layer, where they could do otherwise; `like` is its mean.
+        """Makes sure that the rows of all replicas fit together, where they could differ; `like` is the layer's mean.
 
         Raises:
             SharingFailed: they do not.
@@ -52,12 +52,12 @@ class Peers(ABC):
         """The same values; backward, the sum over replicas."""
 
 
-def found() -> Peers | None:
-    """The replicas that share statistics with this one, None where it is by itself.
+def found(layer: Any) -> Peers | None:
+    """The replicas that share the statistics of a layer with this one, None where it is by itself.
 
     Raises:
         InvalidArgument: the user named an axis that does not exist, or, within `shard_map`, named none.
     """
     here = importlib.import_module(f"evenbatch.sharing.{backend.chosen()}")
-    peers: Peers | None = here.found()
+    peers: Peers | None = here.found(layer)
     return peers

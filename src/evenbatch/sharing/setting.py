@@ -22,27 +22,23 @@ class Setting:
 _NONE = Setting()
 
 
-class _Open(threading.local):
-    """The settings of the blocks that a thread is in, the innermost last."""
-
-    def __init__(self) -> None:
-        self.settings: list[Setting] = []
-
-
-_here = _Open()
-_anywhere: list[Setting] = []
-_lock = threading.Lock()
+# The settings of the blocks that each thread is in, by its identifier, the innermost last.
+_open_blocks: dict[int, list[Setting]] = {}
 
 
 def current() -> Setting:
     """The setting of the innermost block that this thread is in."""
-    return _here.settings[-1] if _here.settings else _NONE
+    return of_thread(threading.get_ident())
 
 
-def of_the_caller() -> Setting:
-    """The same for a thread that a framework has started, which is in no block of its own: the block opened last."""
-    with _lock:
-        return _here.settings[-1] if _here.settings else _anywhere[-1] if _anywhere else _NONE
+def of_thread(identifier: int) -> Setting:
+    """The setting of the innermost block that a thread is in."""
+    return _open_blocks.get(identifier, [_NONE])[-1]
+
+
+def anywhere() -> bool:
+    """Whether any thread is in a block."""
+    return bool(_open_blocks)
 
 
 @contextmanager
@@ -87,6 +83,8 @@ def local_statistics() -> Iterator[None]:
     one rank alone would otherwise wait for the others until the process group's time-out. What holds is decided when a
     layer is called; for a compiled function, when it is traced.
 
+    Replicas that train in such a block are left with moving statistics of their own, of which one set is saved.
+
     Example:
         ```python
         if torch.distributed.get_rank() == 0:
@@ -100,19 +98,14 @@ def local_statistics() -> Iterator[None]:
 
 @contextmanager
 def _open(setting: Setting) -> Iterator[None]:
-    _here.settings.append(setting)
-    with _lock:
-        _anywhere.append(setting)
+    thread = threading.get_ident()
+    _open_blocks.setdefault(thread, []).append(setting)
     try:
         yield
     finally:
-        _here.settings.pop()
-        with _lock:
-            del _anywhere[_last(_anywhere, setting)]
-
-
-def _last(settings: list[Setting], setting: Setting) -> int:
-    return next(i for i in reversed(range(len(settings))) if settings[i] is setting)
+        _open_blocks[thread].pop()
+        if not _open_blocks[thread]:
+            del _open_blocks[thread]
 
 
 def _checked_group(group: Any) -> Any:
@@ -142,9 +135,13 @@ def _checked_axis_name(name: Any) -> Any:
     _require_backend("axis_name", "jax", "JAX")
     if isinstance(name, str) and name:
         return name
-    if isinstance(name, tuple) and name and all(isinstance(one, str) and one for one in name):
-        return name
-    raise InvalidArgument(f"axis_name must be the name of a mesh axis or a tuple of such names, received {name!r}")
+    names = name if isinstance(name, tuple) else ()
+    if names and all(isinstance(one, str) and one for one in names) and len(set(names)) == len(names):
+        return names
+    raise InvalidArgument(
+        f"axis_name must be the name of a mesh axis or a tuple of different such names, received {name!r}; give the "
+        "axis that divides the batch, such as axis_name='batch'"
+    )
 
 
 def _require_backend(argument: str, name: str, written: str) -> None:

@@ -1,5 +1,8 @@
 """Replicas of a `tf.distribute` strategy: found by themselves, within `strategy.run` and so in `fit`."""
 
+import sys
+import threading
+import traceback
 from typing import Any
 
 import tensorflow as tf
@@ -9,15 +12,34 @@ from evenbatch.sharing import setting
 from evenbatch.sharing.peers import Peers
 
 
-def found() -> Peers | None:
+def found(layer: Any) -> Peers | None:
     """The replicas of the strategy that this is a replica of."""
     if not tf.distribute.has_strategy() or tf.distribute.in_cross_replica_context():
         return None
     context = tf.distribute.get_replica_context()
-    # A strategy runs its replicas in threads of its own, which are in no block of the user's.
-    if context.num_replicas_in_sync == 1 or setting.of_the_caller().local:
+    if context.num_replicas_in_sync == 1 or _said().local:
         return None
     return _Strategy(context)
+
+
+def _said() -> setting.Setting:
+    """The setting of the thread that called `strategy.run`, which runs each replica in a thread of its own."""
+    return setting.of_thread(_caller()) if setting.anywhere() else setting.current()
+
+
+def _caller() -> int:
+    """The thread that waits for this one. Neither TensorFlow nor Python says which, but its frames do."""
+    this = threading.current_thread()
+    for identifier, frame in sys._current_frames().items():
+        for above, _ in traceback.walk_stack(frame):
+            if this in _threads(above):
+                return identifier
+    return threading.get_ident()
+
+
+def _threads(frame: Any) -> Any:
+    """The threads that a frame of `strategy.run` has started."""
+    return frame.f_locals.get("threads", ()) if frame.f_code.co_name == "_call_for_each_replica" else ()
 
 
 class _Strategy(Peers):

@@ -13,13 +13,30 @@ from evenbatch.sharing import setting
 from evenbatch.sharing.peers import Peers
 
 
-def found() -> Peers | None:
+def found(layer: Any) -> Peers | None:
     """The ranks of the process group."""
-    said = setting.current()
-    if said.local or not dist.is_available() or not dist.is_initialized():
+    if not dist.is_available() or not dist.is_initialized():
+        return None  # first of all, so that a compiled layer of one process is one graph
+    said = _said(layer)
+    if said.local:
         return None
     group = said.group if said.group is not None else dist.group.WORLD
     return _Group(group) if dist.get_world_size(group) > 1 else None
+
+
+# The setting of each layer's last call in a forward direction.
+_LAST: WeakKeyDictionary[Any, setting.Setting] = WeakKeyDictionary()
+
+
+@torch.compiler.disable
+def _said(layer: Any) -> setting.Setting:
+    """The setting of this call; of one that a checkpoint repeats in a backward direction, that of the first.
+
+    A backward direction may run outside of the block and, for CUDA, does run in another thread.
+    """
+    if torch._C._current_graph_task_id() == -1:  # what torch.utils.checkpoint asks, too; there is no public name
+        _LAST[layer] = setting.current()
+    return _LAST.get(layer, setting.current())
 
 
 class _Group(Peers):
@@ -29,7 +46,7 @@ class _Group(Peers):
         self._group = group
 
     def agree(self, layer: Any, like: Any) -> None:
-        """Compares, when a layer first meets these ranks, what it is on each of them.
+        """Compares, when a layer first meets these ranks, what its rows are on each of them.
 
         Raises:
             SharingFailed: they differ in channels, dtype or `synchronized`: rows would be mixed up, or one rank would
@@ -46,12 +63,19 @@ class _Group(Peers):
         return _HandedOn.apply(values, self._group)
 
 
-class _Gathered(torch.autograd.Function):  # type: ignore[misc]
+class _Exchange(torch.autograd.Function):  # type: ignore[misc]
+    """What all exchanges keep for their derivative: among whom they are."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        _, ctx.group = inputs
+
+
+class _Gathered(_Exchange):
     """The rows of all ranks. What depends on them is the same on every rank, and so is its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, row: Any, group: Any) -> Any:
-        ctx.group = group
+    def forward(row: Any, group: Any) -> Any:
         rows = row.new_empty((dist.get_world_size(group), *row.shape))
         with _reported(group):
             dist.all_gather(list(rows.unbind()), row.contiguous(), group)
@@ -62,12 +86,11 @@ class _Gathered(torch.autograd.Function):  # type: ignore[misc]
         return _HandedOn.apply(gradient, ctx.group)[dist.get_rank(ctx.group)], None
 
 
-class _HandedOn(torch.autograd.Function):  # type: ignore[misc]
+class _HandedOn(_Exchange):
     """The same values; backward, the sum over ranks."""
 
     @staticmethod
-    def forward(ctx: Any, values: Any, group: Any) -> Any:
-        ctx.group = group
+    def forward(values: Any, group: Any) -> Any:
         return values.view_as(values)
 
     @staticmethod
@@ -75,12 +98,11 @@ class _HandedOn(torch.autograd.Function):  # type: ignore[misc]
         return _Summed.apply(gradient, ctx.group), None
 
 
-class _Summed(torch.autograd.Function):  # type: ignore[misc]
+class _Summed(_Exchange):
     """The sum over ranks; backward, the same gradient for each of them."""
 
     @staticmethod
-    def forward(ctx: Any, values: Any, group: Any) -> Any:
-        ctx.group = group
+    def forward(values: Any, group: Any) -> Any:
         total = values.clone(memory_format=torch.contiguous_format)
         with _reported(group):
             dist.all_reduce(total, group=group)
@@ -96,11 +118,14 @@ def _reported(group: Any) -> Iterator[None]:
     """Says what it means that an exchange did not come about."""
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise SharingFailed(
-            f"rank {dist.get_rank()} could not exchange statistics with the other ranks: one of them has ended, or did "
-            "not call the same layer before the time-out that was given to init_process_group(); look at the output of "
-            f"the others first, and call a layer on one rank alone only in eb.local_statistics() ({_reason(error)})"
+            f"rank {dist.get_rank()} could not exchange statistics with the other ranks ({_reason(error)}); where one "
+            "of them has ended, or did not call the same layer before the time-out that was given to "
+            "init_process_group(), look at its output first; call a layer on one rank alone only in "
+            "eb.local_statistics()"
         ) from error
 
 

@@ -55,6 +55,11 @@ def design(
             f"batch_size must be at most the number of training examples, received {batch_size} for "
             f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
         )
+    if require_count("devices", devices) > batch_size:
+        raise InvalidArgument(
+            f"devices must be at most batch_size, so that each has a part of every batch, received {devices} for "
+            f"batches of {batch_size}; choose fewer devices or a larger batch size"
+        )
     build = _build(recipe, known, dataset, given)
     for arm_name, arm in treatments.items():
         if not isinstance(recipe, str) or callable(arm.normalize):
@@ -78,7 +83,7 @@ def design(
         batch_size=batch_size,
         optimizer=known.optimizer,
         threads=require_count("threads", threads),
-        devices=require_count("devices", devices),
+        devices=devices,
         versions=backend.versions(),
         backend=name,
     )

@@ -84,7 +84,10 @@ def run(
 def follow(plan: Plan, arm: ArmSpec, seed: int, folder: Path) -> None:
     """The same training on another rank, which writes nothing."""
     worker.limit_threads(plan.spec.threads_of_a_process)
-    _fit(plan, prepare(plan, arm, seed), seed, folder, devices.team(plan.spec.devices), [], lambda row: None)
+    team = devices.team(plan.spec.devices)
+    with team.building():
+        model = prepare(plan, arm, seed)
+    _fit(plan, model, seed, folder, team, [], lambda row: None)
 
 
 def _run(
@@ -97,7 +100,8 @@ def _run(
     on_row: Callable[[Row], None],
 ) -> TrialRecord:
     started = time.perf_counter()
-    model = prepare(plan, arm, seed)
+    with team.building():
+        model = prepare(plan, arm, seed)
     digests = initial_weights.digests(model)
     rows = _fit(plan, model, seed, folder, team, callbacks, on_row)
     diverged = not _finite(rows[-1])
@@ -156,7 +160,8 @@ def _fit(
 ) -> list[Row]:
     spec = plan.spec
     saved = folder / "checkpoint.npz"
-    rows = checkpoint.restore(saved, model)
+    with team.building():
+        rows = checkpoint.restore(saved, model)
     progress, cadence = Progress(folder), checkpoint.Cadence()
 
     def on_epoch(row: Row) -> bool:
