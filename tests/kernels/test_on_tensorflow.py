@@ -52,6 +52,27 @@ def test_the_fused_op_is_distrusted_where_the_mean_is_far(mean, distrusted):
     assert bool(own._distrusted(tf.constant([0.0, mean]), tf.ones(2), 16_384, 1e-3)) is distrusted
 
 
+def test_the_moments_alone_and_normalization_by_them_take_it_too():
+    def step(x):
+        batch = kernels.moments(x, -1)
+        return tf.gradients(kernels.normalize(x, batch.mean, batch.variance, None, None, -1, 1e-3) ** 2, x)
+
+    for jit_compile in (None, True):
+        graph = tf.function(step, jit_compile=jit_compile).get_concrete_function(tf.TensorSpec(LARGE)).graph
+        found = {node.op for node in graph.as_graph_def().node}
+        assert {"FusedBatchNormV3", "FusedBatchNormGradV3"} <= found or jit_compile
+        assert "FusedBatchNormV3" not in found or not jit_compile
+
+
+def test_a_batch_that_turns_out_to_be_large_is_as_exact_as_one_that_is_known_to_be():
+    x = (1e4 + np.random.default_rng(0).normal(size=(12_544, 4, 4, 8))).astype("float32")
+    run = tf.function(
+        lambda x: kernels.normalize_batch(x, None, None, -1, 1e-3)[0], input_signature=[tf.TensorSpec((None, 4, 4, 8))]
+    )
+    expected = reference.normalize_batch(x, np.ones(8), np.zeros(8), -1, 1e-3)[0]
+    np.testing.assert_allclose(run(x), expected, atol=1e-3)
+
+
 def test_the_variance_of_the_whole_is_known_where_the_batch_is_not():
     x = np.random.default_rng(0).normal(size=LARGE).astype("float32")
     run = tf.function(

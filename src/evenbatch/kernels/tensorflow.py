@@ -7,6 +7,7 @@ place, forward and backward. That decision is made on arrays of the size of a ch
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -20,6 +21,8 @@ from evenbatch.kernels.statistics import Statistics
 _LARGEST_BOUND, _LARGEST_EXPECTED = 0.1, 5e-4
 # Below these numbers of elements starting the fused op costs more than it saves (measured on 2 cores).
 _WORTH_FUSING, _WORTH_FUSING_INFERENCE = 2**17, 2**18
+# Of an output that is thrown away. cuDNN takes none below 1e-5.
+_ANY_EPSILON = 1e-3
 # The size that is assumed for them of an axis which a graph does not know, such as the batch.
 _USUAL_SIZE = 128
 
@@ -37,7 +40,11 @@ def normalize_batch(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) ->
 @tf.autograph.experimental.do_not_convert
 def normalize(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     """Normalizes `x` by given moments."""
-    return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
+    if not _is_worth_fusing(x):
+        return _normalize(x, mean, variance, gamma, beta, _kept(x, axis), epsilon)
+    axis, like = axis % x.shape.rank, _wide(x)
+    gamma, beta = _parameter(gamma, tf.ones, x, axis), _parameter(beta, tf.zeros, x, axis)
+    return _normalize_natively(x, tf.cast(mean, like), tf.cast(variance, like), gamma, beta, axis, epsilon)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -45,19 +52,9 @@ def inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int
     """Normalizes `x` by given moments that no gradient flows to."""
     axis, like = axis % x.shape.rank, _wide(x)
     if x.dtype == tf.float64 or _elements(x) < _WORTH_FUSING_INFERENCE or _under_xla():
-        return normalize(x, mean, variance, gamma, beta, axis, epsilon)
-    images, layout = _as_images(x, axis)
-    y, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=images,
-        scale=_parameter(gamma, tf.ones, x, axis),
-        offset=_parameter(beta, tf.zeros, x, axis),
-        mean=tf.cast(mean, like),
-        variance=tf.cast(variance, like),
-        epsilon=epsilon,
-        data_format=layout,
-        is_training=False,
-    )
-    return _as_before(y, x, axis)
+        return _normalize(x, mean, variance, gamma, beta, (axis,), epsilon)
+    gamma, beta = _parameter(gamma, tf.ones, x, axis), _parameter(beta, tf.zeros, x, axis)
+    return _fused_inference(x, tf.cast(mean, like), tf.cast(variance, like), gamma, beta, axis, epsilon)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -65,6 +62,8 @@ def moments(x: Any, axis: int) -> Statistics:
     """Mean and biased variance of each channel."""
     kept = _kept(x, axis)
     count = _count(x, kept)
+    if _is_worth_fusing(x):
+        return Statistics(count, *_moments_natively(x, count, *kept))
     return Statistics(count, *_corrected_moments(tf.cast(x, _wide(x)), count, kept))
 
 
@@ -109,6 +108,11 @@ def _way(x: Any, count: Any) -> Any:
     if tf.executing_eagerly():
         return _fused_eagerly
     return _two_pass if _elements(x) < _WORTH_FUSING else _fused_in_graph
+
+
+def _is_worth_fusing(x: Any) -> bool:
+    """Whether given moments, and moments alone, are for the fused op."""
+    return x.dtype != tf.float64 and 0 not in x.shape and _elements(x) >= _WORTH_FUSING and not _under_xla()
 
 
 def _elements(x: Any) -> int:
@@ -191,7 +195,9 @@ def _fused_op(x: Any, gamma: Any, beta: Any, count: Any, axis: int, epsilon: flo
     return _as_before(y, x, axis), mean, variance, reserved
 
 
-def _fused_op_gradient(dy: Any, x: Any, gamma: Any, reserved: Any, axis: int, epsilon: float) -> tuple[Any, Any, Any]:
+def _fused_op_gradient(
+    dy: Any, x: Any, gamma: Any, reserved: Any, axis: int, epsilon: float, is_training: bool = True
+) -> tuple[Any, Any, Any]:
     images, layout = _as_images(x, axis)
     dy.set_shape(x.shape)
     first, second, third = reserved
@@ -204,8 +210,103 @@ def _fused_op_gradient(dy: Any, x: Any, gamma: Any, reserved: Any, axis: int, ep
         reserve_space_3=third,
         epsilon=epsilon,
         data_format=layout,
+        is_training=is_training,
     )
     return _as_before(dx, x, axis), dgamma, dbeta
+
+
+def _normalize_natively(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    """The fused op in inference mode, which subtracts before it scales, with gradients to the moments too."""
+    find = partial(_inference_gradient, axis=axis, epsilon=epsilon)
+    if axis == x.shape.rank - 1:  # TensorFlow's kernels have this gradient for no other axis
+        find = _with_derivatives_of(find, partial(_fused_inference_gradient, axis=axis, epsilon=epsilon))
+
+    @tf.custom_gradient
+    def run(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any) -> Any:
+        def gradient(dy: Any) -> Any:
+            dx, dgamma, dbeta = find(dy, x, mean, variance, gamma)
+            inverse = tf.math.rsqrt(variance + epsilon)
+            return dx, -dbeta * gamma * inverse, -0.5 * tf.square(inverse) * gamma * dgamma, dgamma, dbeta
+
+        return _fused_inference(x, mean, variance, gamma, beta, axis, epsilon), gradient
+
+    y = run(x, mean, variance, gamma, beta)
+    y.set_shape(x.shape)
+    return y
+
+
+def _moments_natively(x: Any, count: Any, axis: int) -> tuple[Any, Any]:
+    """The moments that the fused op finds beside an output, or corrected ones where it cannot be trusted."""
+    ones, zeros, n = _parameter(None, tf.ones, x, axis), _parameter(None, tf.zeros, x, axis), _at_least_one(count)
+
+    def corrected(x: Any) -> tuple[Any, Any]:
+        return _corrected_moments(tf.cast(x, ones.dtype), count, (axis,))
+
+    @tf.custom_gradient
+    def run(x: Any) -> Any:
+        _, mean, variance, _ = _fused_op(x, ones, zeros, count, axis, _ANY_EPSILON)
+        distrusted = _distrusted(mean, variance, count, 0.0)
+        mean, variance = tf.cond(distrusted, lambda: corrected(x), lambda: (mean, variance))
+
+        def gradient(dmean: Any, dvariance: Any) -> Any:
+            return _with_derivatives_of(
+                lambda x, a, b: _normalize(x, corrected(x)[0], zeros, a, b, (axis,), 1.0),
+                lambda x, a, b: _fused_inference(x, mean, zeros, a, b, axis, 1.0),
+            )(x, 2 * dvariance / n, dmean / n)
+
+        return (mean, variance), gradient
+
+    found: tuple[Any, Any] = run(x)
+    return found
+
+
+def _with_derivatives_of(plain: Any, native: Any) -> Any:
+    """The function `native`, whose derivatives are those of `plain`.
+
+    Those that TensorFlow has for its fused ops are wrong where moments are functions of something.
+    """
+
+    @tf.custom_gradient
+    def run(*given: Any) -> Any:
+        def gradient(*upstream: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(given)
+                found = plain(*given)
+            return tape.gradient(found, given, upstream if isinstance(found, tuple) else upstream[0])
+
+        return native(*given), gradient
+
+    return run
+
+
+def _fused_inference(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    images, layout = _as_images(x, axis)
+    y, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=images,
+        scale=gamma,
+        offset=beta,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        data_format=layout,
+        is_training=False,
+    )
+    return _as_before(y, x, axis)
+
+
+def _fused_inference_gradient(
+    dy: Any, x: Any, mean: Any, variance: Any, gamma: Any, axis: int, epsilon: float
+) -> tuple[Any, Any, Any]:
+    return _fused_op_gradient(dy, x, gamma, (mean, variance, tf.zeros_like(mean)[:0]), axis, epsilon, False)
+
+
+def _inference_gradient(
+    dy: Any, x: Any, mean: Any, variance: Any, gamma: Any, axis: int, epsilon: float
+) -> tuple[Any, Any, Any]:
+    wide, dy, others = tf.cast(x, gamma.dtype), tf.cast(dy, gamma.dtype), _others(x, (axis,))
+    inverse = tf.math.rsqrt(variance + epsilon)
+    dgamma = tf.reduce_sum(dy * (wide - _along(mean, x, (axis,))), others) * inverse
+    return tf.cast(dy * _along(inverse * gamma, x, (axis,)), x.dtype), dgamma, tf.reduce_sum(dy, others)
 
 
 def _distrusted(mean: Any, variance: Any, count: Any, epsilon: float) -> Any:
@@ -218,8 +319,9 @@ def _two_pass_forward(
     x: Any, gamma: Any, beta: Any, count: Any, kept: tuple[int, ...], epsilon: float
 ) -> tuple[Any, Any, Any]:
     wide = tf.cast(x, gamma.dtype)
-    # Where TensorFlow itself sums, it does not do so in one chain, and for small tensors every op counts.
-    plain = _elements(x) < _WORTH_FUSING and not _under_xla()
+    # Where TensorFlow itself sums, it does not do so in one chain, and for small tensors every op counts. How many
+    # values an open batch will have is not known, and their number is what a plain mean is wrong by.
+    plain = x.shape.is_fully_defined() and _elements(x) < _WORTH_FUSING and not _under_xla()
     mean, variance = (_two_pass_moments if plain else _corrected_moments)(wide, count, kept)
     scale = tf.math.rsqrt(variance + epsilon) * gamma
     y = (wide - _along(mean, x, kept)) * _along(scale, x, kept) + _along(beta, x, kept)
