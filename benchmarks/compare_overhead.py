@@ -26,11 +26,12 @@ def bare(plan_arguments: dict, same_batches: bool) -> float:
     import keras
 
     from evenbatch.study import trial, worker
+    from evenbatch.study.threads import limit_threads
     from evenbatch.study.batches import batches
     from evenbatch.study.design import design
 
     plan = design(**plan_arguments)
-    worker.limit_threads(plan.spec.threads)
+    limit_threads(plan.spec.threads)
     train, val = plan.dataset.train, plan.dataset.val
     begin = time.perf_counter()
     for arm, seed in plan.spec.trials():

@@ -1,19 +1,10 @@
-"""Ranks of a torch process group: this process and one for each further device, under DistributedDataParallel.
+"""Ranks of a torch process group under DistributedDataParallel, and the loop that trains them.
 
 Keras' `fit` shares nothing among ranks on PyTorch, so the loop is here, in the open, and meant to be copied.
 """
 
-import multiprocessing
-import os
-import signal
-import tempfile
-import threading
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -21,13 +12,9 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from evenbatch.devices import ranks
 from evenbatch.devices.team import Team, require_gpus
-from evenbatch.errors import SharingFailed
 from evenbatch.probes.callback import told
-from evenbatch.processes import end_with
-
-TIME_OUT = timedelta(seconds=300)
-"""How long a rank waits for the others before it gives up."""
 
 
 def prepare(count: int) -> None:
@@ -52,28 +39,9 @@ class _Ranks(Team):
         """Whether this is rank 0."""
         return not dist.is_initialized() or dist.get_rank() == 0
 
-    @contextmanager
-    def together(self, others: Callable[[], None]) -> Iterator[None]:
+    def together(self, others: Callable[[], None]) -> AbstractContextManager[None]:
         """Starts the other ranks, joins them in a process group, and ends them."""
-        with tempfile.TemporaryDirectory() as folder:
-            start = multiprocessing.get_context("spawn").Process
-            ranks = {
-                rank: start(target=_follow, args=(rank, self._count, folder, others, os.getpid()), daemon=True)
-                for rank in range(1, self._count)
-            }
-            _start(ranks.values())
-            try:
-                _await(ranks, Path(folder))
-                _join_group(0, self._count, folder)
-                yield
-            except (RuntimeError, SharingFailed) as error:
-                _raise_for_lost_ranks(error, ranks, Path(folder))
-                raise
-            else:
-                for process in ranks.values():
-                    process.join(TIME_OUT.total_seconds())
-            finally:
-                _end(ranks.values())
+        return ranks.joined(self._count, others)
 
     def fit(self, model: Any, **arguments: Any) -> None:
         """Keras' `fit`, for a group of ranks."""
@@ -169,63 +137,3 @@ def _share(rows: int) -> slice:
     """This rank's rows of that many."""
     rank, world = dist.get_rank(), dist.get_world_size()
     return slice(rows * rank // world, rows * (rank + 1) // world)
-
-
-def _start(processes: Iterable[Any]) -> None:
-    """Starts processes that ignore Ctrl-C from the beginning: the first rank ends, and with it the others."""
-    in_main_thread = threading.current_thread() is threading.main_thread()  # the only one that may set it
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
-    try:
-        for process in processes:
-            process.start()
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, before)
-
-
-def _await(ranks: dict[int, Any], folder: Path) -> None:
-    """Waits until every rank is there; who waits in the process group itself hears of nothing until the time-out."""
-    while not all((folder / f"here-{rank}").exists() for rank in ranks):
-        _raise_for_lost_ranks(None, ranks, folder)
-        time.sleep(0.05)
-
-
-def _join_group(rank: int, count: int, folder: str) -> None:
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(rank)
-    meeting_place = (Path(folder) / "group").as_uri()
-    dist.init_process_group("nccl" if on_gpu else "gloo", meeting_place, TIME_OUT, count, rank)
-
-
-def _follow(rank: int, count: int, folder: str, others: Callable[[], None], parent: int) -> None:
-    """The process of another rank."""
-    if os.getppid() != parent:
-        raise SystemExit(1)  # gone before this process could watch it
-    end_with(parent)
-    try:
-        (Path(folder) / f"here-{rank}").touch()
-        _join_group(rank, count, folder)
-        others()
-    except Exception as error:
-        reason = "".join(traceback.format_exception_only(error)).strip()
-        (Path(folder) / f"rank-{rank}.txt").write_text(reason, encoding="utf-8")
-        raise SystemExit(1) from None
-
-
-def _raise_for_lost_ranks(error: Exception | None, ranks: dict[int, Any], folder: Path) -> None:
-    """Says which rank ended, and why, where one did; after a failed exchange it may take a moment to be gone."""
-    for rank, process in ranks.items():
-        process.join(2 if error else 0)
-        if process.exitcode:
-            told = folder / f"rank-{rank}.txt"
-            reason = told.read_text(encoding="utf-8") if told.exists() else f"with exit code {process.exitcode}"
-            raise SharingFailed(f"rank {rank} of {len(ranks) + 1} has ended: {reason}") from error
-
-
-def _end(processes: Iterable[Any]) -> None:
-    for process in processes:
-        process.terminate()
-        process.join()
-    if dist.is_initialized():
-        dist.destroy_process_group()

@@ -12,10 +12,11 @@ from evenbatch import files
 from evenbatch.errors import MissingExtra
 from evenbatch.probes.callback import Row, StepCallback
 from evenbatch.report import write_learning_curve
-from evenbatch.study import locks, store, trial, worker
+from evenbatch.study import locks, store, trial
 from evenbatch.study.locks import only_writer
 from evenbatch.study.run import provenance
 from evenbatch.study.spec import Plan
+from evenbatch.study.threads import limit_threads
 
 
 class Watcher(Protocol):
@@ -48,7 +49,7 @@ def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: 
     with only_writer(folder, locks.STUDY):
         store.claim(folder, plan.spec, provenance(), force=force)
         if not path.exists():
-            worker.limit_threads(plan.spec.threads_of_a_process)
+            limit_threads(plan.spec.threads_of_a_process)
             watcher.begin(plan, folder)
             callbacks = [StepCallback(watcher.step), *([_tensorboard(folder)] if tensorboard else [])]
             trial.run(plan, arm, seed, folder, callbacks=callbacks, on_row=watcher.epoch)

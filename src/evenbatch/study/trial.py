@@ -23,12 +23,13 @@ from evenbatch.devices import Team
 from evenbatch.probes.callback import EpochCallback, Row
 from evenbatch.probes.variance_shift import variance_shift
 from evenbatch.sharing import local_statistics
-from evenbatch.study import checkpoint, initial_weights, worker
+from evenbatch.study import checkpoint, initial_weights
 from evenbatch.study.batches import batches
 from evenbatch.study.network import built
 from evenbatch.study.progress import NAME as PROGRESS
 from evenbatch.study.progress import Progress
 from evenbatch.study.spec import ArmSpec, Plan
+from evenbatch.study.threads import limit_threads
 
 EVALUATION_BATCH = 1024  # inference does not depend on the batch, so validation runs in large ones
 PROBED_EXAMPLES = 2000
@@ -83,7 +84,7 @@ def run(
 
 def follow(plan: Plan, arm: ArmSpec, seed: int, folder: Path) -> None:
     """The same training on another rank, which writes nothing."""
-    worker.limit_threads(plan.spec.threads_of_a_process)
+    limit_threads(plan.spec.threads_of_a_process)
     team = devices.team(plan.spec.devices)
     with team.building():
         model = prepare(plan, arm, seed)

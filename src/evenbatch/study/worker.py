@@ -1,6 +1,5 @@
 """The process that a trial runs in: its threads, its lock, and its end when its parent is gone."""
 
-import importlib
 import os
 import traceback
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from evenbatch.processes import end_with
 from evenbatch.study import locks
 from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
+from evenbatch.study.threads import limit_threads
 
 
 @contextmanager
@@ -44,25 +44,6 @@ def environment(threads: int, backend: str) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def limit_threads(threads: int) -> None:
-    """Makes the loaded backend deterministic and holds it to that many threads."""
-    backend = importlib.import_module("keras").backend.backend()
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            pass  # this worker has run a trial before, with the same number
-        tf.config.experimental.enable_op_determinism()
-    elif backend == "torch":
-        import torch
-
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def run(plan: Plan, arm: ArmSpec, seed: int, folder: Path, parent: int) -> dict[str, Any]:
