@@ -25,10 +25,10 @@ def bare(plan_arguments: dict, same_batches: bool) -> float:
     """Seconds of bare fit loops over all trials, in this process, Keras loaded before."""
     import keras
 
-    from evenbatch.study import trial, worker
-    from evenbatch.study.threads import limit_threads
+    from evenbatch.study import trial
     from evenbatch.study.batches import batches
     from evenbatch.study.design import design
+    from evenbatch.study.threads import limit_threads
 
     plan = design(**plan_arguments)
     limit_threads(plan.spec.threads)
