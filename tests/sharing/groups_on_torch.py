@@ -76,6 +76,22 @@ def gradient(call):
     return x.grad.tolist()
 
 
+def exchanges():
+    """How often a layer that has met its group calls on it, forward and backward."""
+    layer, calls = eb.BatchNormalization(), []
+    x = torch.tensor(rows, requires_grad=True)
+    layer(x, training=True)
+    real = {name: getattr(dist, name) for name in ("all_gather", "all_reduce")}
+    for name, function in real.items():
+        setattr(dist, name, lambda *a, name=name, function=function, **k: calls.append(name) or function(*a, **k))
+    y = layer(x, training=True)
+    forward = len(calls)
+    (y**3).sum().backward()
+    for name, function in real.items():
+        setattr(dist, name, function)
+    return [forward, len(calls) - forward]
+
+
 pairs = [dist.new_group([0, 1]), dist.new_group([2, 3])]
 mine = {
     "not checkpointed": gradient(lambda layer, x: layer(x)),
@@ -83,6 +99,7 @@ mine = {
     "checkpointed, reentrant": gradient(lambda layer, x: checkpoint(layer, x, use_reentrant=True)),
     "everybody": moving_mean(eb.BatchNormalization(momentum=0.0), rows),
     "pairs": in_a_group(),
+    "exchanges": exchanges(),
     "by itself": by_itself(),
     "in no group": refused(in_no_group),
     "no group": refused(lambda: eb.replicas(group="mine").__enter__()),

@@ -69,6 +69,9 @@ if BACKEND == "torch":
     def test_the_default_group_is_found_by_itself(found):
         assert [one["everybody"] for one in found] == [16.5] * 4
 
+    def test_a_step_takes_one_exchange_forward_and_one_backward(found):
+        assert [one["exchanges"] for one in found] == [[1, 1]] * 4
+
     def test_a_group_of_the_users_shares_among_its_ranks(found):
         assert [one["pairs"] for one in found] == [6.5, 6.5, 26.5, 26.5]
 

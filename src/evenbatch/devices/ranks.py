@@ -43,6 +43,11 @@ def joined(count: int, others: Callable[[], None]) -> Iterator[None]:
             yield
         except (RuntimeError, SharingFailed) as error:
             _raise_for_lost_ranks(error, ranks, Path(folder))
+            if _is_of_an_exchange(error):
+                raise SharingFailed(
+                    f"the {count} ranks could not exchange what they have within {TIME_OUT.seconds} seconds, and none "
+                    f"has ended; one of them is held up, look for what else the machine does ({error})"
+                ) from error
             raise
         else:
             for process in ranks.values():
@@ -65,8 +70,11 @@ def _start(processes: Iterable[Any]) -> None:
 
 def _await(ranks: dict[int, Any], folder: Path) -> None:
     """Waits until every rank is there; who waits in the process group itself hears of nothing until the time-out."""
+    until = time.monotonic() + TIME_OUT.total_seconds()
     while not all((folder / f"here-{rank}").exists() for rank in ranks):
         _raise_for_lost_ranks(None, ranks, folder)
+        if time.monotonic() > until:
+            raise SharingFailed(f"the {len(ranks) + 1} ranks have not met within {TIME_OUT.seconds} seconds; use fewer")
         time.sleep(0.05)
 
 
@@ -95,12 +103,19 @@ def _follow(rank: int, count: int, folder: str, others: Callable[[], None], pare
 
 def _raise_for_lost_ranks(error: Exception | None, ranks: dict[int, Any], folder: Path) -> None:
     """Says which rank ended, and why, where one did; after a failed exchange it may take a moment to be gone."""
-    for rank, process in ranks.items():
+    for process in ranks.values():
         process.join(2 if error else 0)
+    # Killed ones first, whose codes are negative: the others may have ended because of them.
+    for rank, process in sorted(ranks.items(), key=lambda one: one[1].exitcode or 0):
         if process.exitcode:
             told = folder / f"rank-{rank}.txt"
             reason = told.read_text(encoding="utf-8") if told.exists() else f"with exit code {process.exitcode}"
             raise SharingFailed(f"rank {rank} of {len(ranks) + 1} has ended: {reason}") from error
+
+
+def _is_of_an_exchange(error: Exception) -> bool:
+    """Whether it is an exchange of torch's own that failed; it has no type for that."""
+    return not isinstance(error, SharingFailed) and ("gloo" in str(error) or isinstance(error, dist.DistError))
 
 
 def _end(processes: Iterable[Any]) -> None:

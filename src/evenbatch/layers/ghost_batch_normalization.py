@@ -32,7 +32,7 @@ class GhostBatchNormalization(MovingStatistics):
     beta, moving_mean, moving_variance.
 
     Each replica cuts the part of a batch that it sees: no slice lies on two of them. The moving statistics follow the
-    global batch, as in `evenbatch.BatchNormalization`.
+    global batch, as in `evenbatch.BatchNormalization`. (On JAX, under `jit` and sharding, the global batch is cut.)
 
     Args:
         virtual_batch_size: The rows of a slice, an integer of at least 2.

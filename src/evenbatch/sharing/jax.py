@@ -37,7 +37,7 @@ def found(layer: Any) -> Peers | None:
             "leave it out: there, statistics are those of the global batch"
         )
     count = jax.lax.axis_size(axes)
-    return _Axis(axes, count) if count > 1 else None
+    return _Axis(axes, count)  # of one device, too: what is shared along an axis is of another type to JAX
 
 
 class _Axis(Peers):
@@ -47,7 +47,7 @@ class _Axis(Peers):
         self._name, self._count = name, count
 
     def agree(self, layer: Any, like: Any) -> None:
-        """Nothing to compare: all devices run one program."""
+        """Nothing to compare: all devices of a process run one program."""
 
     def _gathered(self, row: Any) -> Any:
         # A sum of rows that stand in places of their own: JAX then knows that it is the same on every device.

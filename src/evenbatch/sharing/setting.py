@@ -51,7 +51,7 @@ def replicas(*, group: Any = None, axis_name: str | tuple[str, ...] | None = Non
 
     Args:
         group: On PyTorch, a process group of `torch.distributed.new_group` other than the default one, such as the
-            ranks of one machine. This process must belong to it.
+            ranks of one machine. This process must belong to it. Each group is left with moving statistics of its own.
         axis_name: On JAX, the name of the axis of the mesh along which `jax.shard_map` (or `jax.pmap`) divides the
             batch, or a tuple of such names.
 

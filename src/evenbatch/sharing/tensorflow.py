@@ -49,7 +49,7 @@ class _Strategy(Peers):
         self._context = context
 
     def agree(self, layer: Any, like: Any) -> None:
-        """Nothing to compare: the replicas of a strategy run one function."""
+        """Nothing to compare: the replicas of a process run one function."""
 
     @tf.autograph.experimental.do_not_convert
     def _gathered(self, row: Any) -> Any:

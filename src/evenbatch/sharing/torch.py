@@ -30,7 +30,7 @@ _LAST: WeakKeyDictionary[Any, setting.Setting] = WeakKeyDictionary()
 
 @torch.compiler.disable
 def _said(layer: Any) -> setting.Setting:
-    """The setting of this call; of one that a checkpoint repeats in a backward direction, that of the first.
+    """The setting of this call; of one that a checkpoint repeats in a backward direction, that of the last one forward.
 
     A backward direction may run outside of the block and, for CUDA, does run in another thread.
     """
@@ -140,7 +140,8 @@ _DTYPES = (torch.float32, torch.float64)
 
 @torch.compiler.disable
 def _agree(layer: Any, group: Any, dtype: Any, channels: int, device: Any) -> None:
-    known, kind = _AGREED.setdefault(layer, set()), (group, dtype, channels)
+    # By its name: a group that outlives destroy_process_group() can abort the process when that ends.
+    known, kind = _AGREED.setdefault(layer, set()), (group.group_name, dtype, channels)
     if kind in known:
         return
     mine = torch.tensor([channels, _DTYPES.index(dtype), int(layer.synchronized)], device=device)

@@ -92,7 +92,7 @@ class _SlicesOnCpu(torch.autograd.Function):  # type: ignore[misc]
             exact = (torch.var_mean(part.to(gamma.dtype), whole._others(part, (1,)), correction=0) for part in parts)
             variances, means = _stacked(exact)
             for part, out, mean, variance in zip(parts, y.split(cuts), means, variances, strict=True):
-                out.copy_(whole.normalize(part, mean, variance, gamma, beta, 1, epsilon))
+                out.copy_(whole._normalize(part, mean, variance, gamma, beta, (1,), epsilon))
             return y, means, variances
         unused = gamma.new_empty(0), gamma.new_empty(0)
         for part, out, mean, variance in zip(parts, y.split(cuts), means, variances, strict=True):
