@@ -93,6 +93,7 @@ def main(path="model.keras"):
         logits = keras.ops.convert_to_numpy(model(images[TRAINED:], training=False))
         print(f"accuracy {np.mean(logits.argmax(1) == labels[TRAINED:]):.3f}")
         model.save(path)
+    dist.barrier()  # no rank ends while another is still at work
     dist.destroy_process_group()
 
 

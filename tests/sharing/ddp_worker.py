@@ -3,6 +3,7 @@
 The first micro-batch of a step is computed under `no_sync()`, and the last rank sees none of the second.
 """
 
+import os
 import sys
 from contextlib import nullcontext
 from datetime import timedelta
@@ -61,7 +62,9 @@ def main() -> None:
         with eb.local_statistics():
             of_all.append(accumulated(network(), 1, 0))
         np.savez(sys.argv[2], **{f"{i}/{j}": value for i, one in enumerate(of_all) for j, value in enumerate(one)})
+    dist.barrier()  # as in on_torch.py
     dist.destroy_process_group()
+    os._exit(0)
 
 
 if __name__ == "__main__":

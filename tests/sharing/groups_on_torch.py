@@ -1,6 +1,8 @@
 """Process groups of the user's own, ranks that differ, a rank by itself; rank 0 prints JSON."""
 
 import json
+import os
+import sys
 from datetime import timedelta
 
 import keras
@@ -113,3 +115,5 @@ dist.all_gather_object(everybody, mine)
 if rank == 0:
     print("FOUND" + json.dumps(everybody))
 dist.destroy_process_group()
+sys.stdout.flush()
+os._exit(0)  # as in on_torch.py

@@ -1,5 +1,7 @@
 """The cases on PyTorch: a process a rank, as `torchrun` starts them; "graph" is `torch.compile`."""
 
+import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +21,8 @@ class Runner:
     def end(self) -> None:
         dist.barrier()  # a rank that ends earlier can take the others down
         dist.destroy_process_group()
+        sys.stdout.flush()
+        os._exit(0)  # while Python ends, torch 2.13 has been seen to abort a rank that had done all its work
 
     def on_one(self, case: cases.Case, batch: cases.Batch) -> dict[str, Any]:
         import evenbatch as eb
