@@ -1,6 +1,7 @@
 """Ranks of a torch process group on one machine: this process and one for each further device."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import tempfile
@@ -103,8 +104,7 @@ def _follow(rank: int, count: int, folder: str, others: Callable[[], None], pare
 
 def _raise_for_lost_ranks(error: Exception | None, ranks: dict[int, Any], folder: Path) -> None:
     """Says which rank ended, and why, where one did; after a failed exchange it may take a moment to be gone."""
-    for process in ranks.values():
-        process.join(2 if error else 0)
+    multiprocessing.connection.wait([process.sentinel for process in ranks.values()], 2 if error else 0)
     # Killed ones first, whose codes are negative: the others may have ended because of them.
     for rank, process in sorted(ranks.items(), key=lambda one: one[1].exitcode or 0):
         if process.exitcode:

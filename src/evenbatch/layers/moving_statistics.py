@@ -163,10 +163,7 @@ class MovingStatistics(keras.layers.BatchNormalization):  # type: ignore[misc]
 
     def _of_all(self, own: Statistics, peers: Peers | None) -> Statistics:
         """The statistics of the global batch, of which this replica has seen a part."""
-        if peers is None:
-            return own
-        peers.agree(self, own.mean)
-        return peers.merged(own)
+        return own if peers is None else peers.merged(own)
 
     def _follow(self, batch: Statistics) -> None:
         """Moves the moving statistics towards the batch's, as far as the batch tells of them."""

@@ -6,7 +6,23 @@ holds the same statistics to the bit, whatever the parts are. How a row travels 
 `jax.py`, `torch.py`.
 """
 
-from evenbatch.sharing.peers import Peers, found
+import importlib
+from typing import Any
+
+from evenbatch import backend
+from evenbatch.sharing.peers import Peers
 from evenbatch.sharing.setting import local_statistics, replicas
 
+_HERE = importlib.import_module(f"evenbatch.sharing.{backend.chosen()}")  # once: layers ask at every call
+
 __all__ = ["Peers", "found", "local_statistics", "replicas"]
+
+
+def found(layer: Any) -> Peers | None:
+    """The replicas that share the statistics of a layer with this one, None where it is by itself.
+
+    Raises:
+        InvalidArgument: the user named an axis that does not exist, or, within `shard_map`, named none.
+    """
+    peers: Peers | None = _HERE.found(layer)
+    return peers

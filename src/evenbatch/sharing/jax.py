@@ -36,23 +36,19 @@ def found(layer: Any) -> Peers | None:
             f"{', '.join(map(repr, divided)) or 'there is none'}, received {said.axis_name!r}; under jit and sharding "
             "leave it out: there, statistics are those of the global batch"
         )
-    count = jax.lax.axis_size(axes)
-    return _Axis(axes, count)  # of one device, too: what is shared along an axis is of another type to JAX
+    return _Axis(axes)  # of one device, too: what is shared along an axis is of another type to JAX
 
 
 class _Axis(Peers):
     """The devices along an axis of the mesh. Their exchanges have derivatives of their own in JAX."""
 
-    def __init__(self, name: Any, count: int) -> None:
-        self._name, self._count = name, count
-
-    def agree(self, layer: Any, like: Any) -> None:
-        """Nothing to compare: all devices of a process run one program."""
+    def __init__(self, axes: tuple[str, ...]) -> None:
+        self._axes = axes
 
     def _gathered(self, row: Any) -> Any:
         # A sum of rows that stand in places of their own: JAX then knows that it is the same on every device.
-        places = jnp.zeros((self._count, *row.shape), row.dtype)
-        return jax.lax.psum(places.at[jax.lax.axis_index(self._name)].set(row), self._name)
+        places = jnp.zeros((jax.lax.axis_size(self._axes), *row.shape), row.dtype)
+        return jax.lax.psum(places.at[jax.lax.axis_index(self._axes)].set(row), self._axes)
 
     def _handed_on(self, values: Any) -> Any:
-        return jax.lax.pcast(values, self._name, to="varying")
+        return jax.lax.pcast(values, self._axes, to="varying")

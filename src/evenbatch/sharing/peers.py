@@ -1,12 +1,11 @@
 """The replicas that see the other parts of a global batch, and what is exchanged with them."""
 
-import importlib
 from abc import ABC, abstractmethod
 from typing import Any
 
 from keras import ops
 
-from evenbatch import backend, kernels
+from evenbatch import kernels
 from evenbatch.kernels import Statistics
 
 
@@ -36,28 +35,9 @@ class Peers(ABC):
         return Statistics(merged.count, both[:channels], both[channels:])
 
     @abstractmethod
-    def agree(self, layer: Any, like: Any) -> None:
-        """Makes sure that the rows of all replicas fit together, where they could differ; `like` is the layer's mean.
-
-        Raises:
-            SharingFailed: they do not.
-        """
-
-    @abstractmethod
     def _gathered(self, row: Any) -> Any:
         """The rows of all replicas, shape (replicas, n), the same everywhere; backward, this replica's row of it."""
 
     @abstractmethod
     def _handed_on(self, values: Any) -> Any:
         """The same values; backward, the sum over replicas."""
-
-
-def found(layer: Any) -> Peers | None:
-    """The replicas that share the statistics of a layer with this one, None where it is by itself.
-
-    Raises:
-        InvalidArgument: the user named an axis that does not exist, or, within `shard_map`, named none.
-    """
-    here = importlib.import_module(f"evenbatch.sharing.{backend.chosen()}")
-    peers: Peers | None = here.found(layer)
-    return peers

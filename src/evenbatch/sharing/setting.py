@@ -20,7 +20,7 @@ class Setting:
 
 
 _NONE = Setting()
-
+_TOLD = {"tensorflow": "found by themselves", "jax": "named by axis_name=", "torch": "named by group="}
 
 # The settings of the blocks that each thread is in, by its identifier, the innermost last.
 _open_blocks: dict[int, list[Setting]] = {}
@@ -148,10 +148,6 @@ def _require_backend(argument: str, name: str, written: str) -> None:
     chosen = backend.chosen()
     if chosen != name:
         raise InvalidArgument(
-            f"{argument} is for {written}, and Keras runs on {chosen!r}; leave it out: there, the replicas are "
-            + ("found by themselves" if chosen == "tensorflow" else f"named by {_named_by(chosen)}")
+            f"{argument} is for {written}, and Keras runs on {chosen!r}; leave it out: "
+            f"there, replicas are {_TOLD[chosen]}"
         )
-
-
-def _named_by(chosen: str) -> str:
-    return "axis_name=" if chosen == "jax" else "group="

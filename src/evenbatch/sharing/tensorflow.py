@@ -48,15 +48,12 @@ class _Strategy(Peers):
     def __init__(self, context: Any) -> None:
         self._context = context
 
-    def agree(self, layer: Any, like: Any) -> None:
-        """Nothing to compare: the replicas of a process run one function."""
-
     @tf.autograph.experimental.do_not_convert
     def _gathered(self, row: Any) -> Any:
         # A sum of rows that stand in places of their own: one collective, where TensorFlow's all_gather takes two.
-        place = tf.one_hot(self._context.replica_id_in_sync_group, self._context.num_replicas_in_sync, dtype=row.dtype)
-        mine = tf.cast(place[:, None], tf.bool)
-        return self._summed(tf.where(mine, row, tf.zeros_like(row)))  # no product: a row may hold what is no number
+        mine = tf.range(self._context.num_replicas_in_sync) == self._context.replica_id_in_sync_group
+        # No product with zeros: a row may hold what is no number.
+        return self._summed(tf.where(mine[:, None], row, tf.zeros_like(row)))
 
     @tf.autograph.experimental.do_not_convert
     def _handed_on(self, values: Any) -> Any:

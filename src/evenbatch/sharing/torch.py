@@ -21,7 +21,7 @@ def found(layer: Any) -> Peers | None:
     if said.local:
         return None
     group = said.group if said.group is not None else dist.group.WORLD
-    return _Group(group) if dist.get_world_size(group) > 1 else None
+    return _Group(group, layer) if dist.get_world_size(group) > 1 else None
 
 
 # The setting of each layer's last call in a forward direction.
@@ -40,22 +40,14 @@ def _said(layer: Any) -> setting.Setting:
 
 
 class _Group(Peers):
-    """The ranks of a process group."""
+    """The ranks of a process group, for one layer."""
 
-    def __init__(self, group: Any) -> None:
-        self._group = group
-
-    def agree(self, layer: Any, like: Any) -> None:
-        """Compares, when a layer first meets these ranks, what its rows are on each of them.
-
-        Raises:
-            SharingFailed: they differ in channels, dtype or `synchronized`: rows would be mixed up, or one rank would
-                wait for what another never sends.
-        """
-        _agree(layer, self._group, like.dtype, like.shape[0], like.device)
+    def __init__(self, group: Any, layer: Any) -> None:
+        self._group, self._layer = group, layer
 
     @torch.compiler.disable
     def _gathered(self, row: Any) -> Any:
+        _agree(self._layer, self._group, row)
         return _Gathered.apply(row, self._group)
 
     @torch.compiler.disable
@@ -138,13 +130,19 @@ _AGREED: WeakKeyDictionary[Any, set[Any]] = WeakKeyDictionary()
 _DTYPES = (torch.float32, torch.float64)
 
 
-@torch.compiler.disable
-def _agree(layer: Any, group: Any, dtype: Any, channels: int, device: Any) -> None:
-    # By its name: a group that outlives destroy_process_group() can abort the process when that ends.
+def _agree(layer: Any, group: Any, row: Any) -> None:
+    """Compares, when a layer first meets these ranks, what its rows are on each of them.
+
+    Raises:
+        SharingFailed: they differ in channels, dtype or `synchronized`: rows would be mixed up, or one rank would wait
+            for what another never sends.
+    """
+    channels, dtype = len(row) // 2, row.dtype  # a count, and two moments of each channel
+    # By its name, so that a layer keeps no group alive that its owner has destroyed.
     known, kind = _AGREED.setdefault(layer, set()), (group.group_name, dtype, channels)
     if kind in known:
         return
-    mine = torch.tensor([channels, _DTYPES.index(dtype), int(layer.synchronized)], device=device)
+    mine = torch.tensor([channels, _DTYPES.index(dtype), int(layer.synchronized)], device=row.device)
     rows = mine.new_empty((dist.get_world_size(group), len(mine)))
     with _reported(group):
         dist.all_gather(list(rows.unbind()), mine, group)
