@@ -116,6 +116,11 @@ def calls(functional: Any) -> list[Any]:
     return [node for node in order if not node.is_input]
 
 
+def takes_training(operation: Any) -> bool:
+    """Whether a layer, or an operation of `keras.ops`, takes `training` when it is called."""
+    return "training" in getattr(operation, "_call_context_args", ())
+
+
 def _call_before(node: Any, nodes: dict[Any, None]) -> list[Any]:
     """The last call of the same layer before this one, among `nodes`."""
     made = node.operation._inbound_nodes

@@ -4,11 +4,15 @@ A site is a layer (or a bare operation) with what feeds it and what it feeds. Mo
 what an inner convolution feeds may well stand outside of the inner model. A layer that calls others in its own code, a
 wrapper or a subclassed model, is a site itself, and what it holds are sites that it is the `holder` of: where in its
 code they are called nobody knows, so they count as fed by it and as leading out of it.
+
+The same walk gives the calls themselves, one after another, with the values that go from one to the next.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import keras
 
 from evenbatch import graph
 
@@ -40,6 +44,69 @@ class Site:
         return f"Site({self.path!r}, {type(self.layer).__name__})"
 
 
+@dataclass(eq=False)
+class Value:
+    """What goes from one call to others, or into the model.
+
+    Attributes:
+        source: The site that it comes from.
+        shape: Its shape, open sizes as None.
+    """
+
+    source: Site
+    shape: tuple[int | None, ...]
+
+
+@dataclass(eq=False)
+class Call:
+    """One call of a layer, as the graph tells it. A model that is called twice gives two calls of each layer in it.
+
+    Attributes:
+        site: Whose call it is.
+        takes: The values that it takes, in the order of its tensors.
+        gives: The values that it gives.
+        training: What was recorded for `training` where the layer, or a model around it, was called; None where nothing
+            was. It holds where the model is called without `training`, and not in `predict`.
+    """
+
+    site: Site
+    takes: list[Value]
+    gives: list[Value]
+    training: bool | None
+    _node: Any
+
+    def run(self, known: Mapping[Value, Any], training: bool) -> dict[Value, Any]:
+        """What the layer gives, by value.
+
+        Args:
+            known: Tensors for the values that it takes.
+            training: Whether it is called in training mode.
+        """
+        tensors = zip(self._node.input_tensors, self.takes, strict=True)
+        arguments, keywords = self._node.arguments.fill_in({id(tensor): known[value] for tensor, value in tensors})
+        if graph.takes_training(self.site.layer):
+            keywords = {**keywords, "training": training}
+        found = keras.tree.flatten(self.site.layer(*arguments, **keywords))
+        return dict(zip(self.gives, found, strict=True))
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A model as it was walked through.
+
+    Attributes:
+        sites: Every site, each layer once, in the order in which the layers are met.
+        calls: Every call, each after those whose values it takes. None of what a layer calls in its own code.
+        inputs: The values that go into the model.
+        outputs: The values that are the model's outputs.
+    """
+
+    sites: list[Site]
+    calls: list[Call]
+    inputs: list[Value]
+    outputs: list[Value]
+
+
 def sites(model: Any) -> list[Site]:
     """Every site of a model, each layer once, in the order in which the layers are met.
 
@@ -47,15 +114,29 @@ def sites(model: Any) -> list[Site]:
         model: A Keras model or layer. Where it is neither Functional nor Sequential, it is the first site itself, and
             holds the others.
     """
-    walk = _Walk()
+    return walk(model).sites
+
+
+def walk(model: Any) -> Walk:
+    """Every site and every call of a model.
+
+    Args:
+        model: A Keras model or layer. Where it is neither Functional nor Sequential, no graph tells of its calls.
+    """
+    walker = _Walker()
     inner = graph.graph_of(model)
     if inner is None:
-        walk.met(model, model.name)
-        return list(walk.found.values())
-    feeds = [walk.met(layer, layer.name) for layer in graph.input_layers(inner)]
-    for site in walk.through(model, inner, "", feeds):
-        site.leads_out = True
-    return list(walk.found.values())
+        walker.met(model, model.name)
+        return Walk(list(walker.found.values()), [], [], [])
+    layers = graph.input_layers(inner)
+    feeds = [
+        Value(walker.met(layer, layer.name), tuple(tensor.shape))
+        for layer, tensor in zip(layers, inner.inputs, strict=True)
+    ]
+    outputs = walker.through(model, inner, "", feeds)
+    for value in outputs:
+        value.source.leads_out = True
+    return Walk(list(walker.found.values()), walker.calls, feeds, outputs)
 
 
 def upstream(site: Site) -> Iterator[Site]:
@@ -69,11 +150,12 @@ def upstream(site: Site) -> Iterator[Site]:
             yield nearest
 
 
-class _Walk:
-    """Collects the sites that it meets."""
+class _Walker:
+    """Collects the sites and the calls that it meets."""
 
     def __init__(self) -> None:
         self.found: dict[int, Site] = {}
+        self.calls: list[Call] = []
 
     def met(self, layer: Any, path: str, holder: Site | None = None) -> Site:
         """The site of a layer that is called at that path; what the layer holds is met on the first visit."""
@@ -84,35 +166,43 @@ class _Walk:
             self._held(held, f"{site.path}/", site)
         return site
 
-    def through(self, model: Any, inner: Any, prefix: str, feeds: Sequence[Site]) -> list[Site]:
-        """Walks the graph `inner` of `model`; gives the sites that its outputs come from.
+    def through(
+        self, model: Any, inner: Any, prefix: str, feeds: Sequence[Value], training: bool | None = None
+    ) -> list[Value]:
+        """Walks the graph `inner` of `model`; gives its outputs.
 
         Args:
             model: The model.
             inner: Its graph.
             prefix: What the paths of its layers begin with.
-            feeds: The sites that its inputs come from.
+            feeds: Its inputs.
+            training: What was recorded for it where it was called.
         """
-        source = {id(tensor): site for tensor, site in zip(inner.inputs, feeds, strict=True)}
+        known = {id(tensor): value for tensor, value in zip(inner.inputs, feeds, strict=True)}
         for node in graph.calls(inner):
-            taken = [source[id(tensor)] for tensor in node.input_tensors]
-            source |= {id(t): site for t, site in zip(node.outputs, self._called(node, prefix, taken), strict=True)}
+            taken = [known[id(tensor)] for tensor in node.input_tensors]
+            given = self._called(node, prefix, taken, training)
+            known |= {id(tensor): value for tensor, value in zip(node.outputs, given, strict=True)}
         in_graph = {id(layer) for layer in inner.operations}
         for layer in graph.held_layers(model):
             if id(layer) not in in_graph:  # such as one that a `train_step` of the user's calls
                 self._held(layer, prefix, None)
-        return [source[id(tensor)] for tensor in inner.outputs]
+        return [known[id(tensor)] for tensor in inner.outputs]
 
-    def _called(self, node: Any, prefix: str, taken: list[Site]) -> list[Site]:
-        """The site that each output of a call comes from."""
+    def _called(self, node: Any, prefix: str, taken: list[Value], training: bool | None) -> list[Value]:
+        """The outputs of a call."""
         layer, inner = node.operation, graph.graph_of(node.operation)
         path = f"{prefix}{layer.name}"
+        # What a model is called with, it calls its layers with, whatever was recorded for them.
+        training = node.arguments.kwargs.get("training") if training is None else training
         if inner is not None:
-            return self.through(layer, inner, f"{path}/", taken[: len(inner.inputs)])
+            return self.through(layer, inner, f"{path}/", taken[: len(inner.inputs)], training)
         site = self.met(layer, path)
-        for producer in taken:
-            _link(producer, site)
-        return [site] * len(node.outputs)
+        for value in taken:
+            _link(value.source, site)
+        given = [Value(site, tuple(tensor.shape)) for tensor in node.outputs]
+        self.calls.append(Call(site, taken, given, training, node))
+        return given
 
     def _held(self, layer: Any, prefix: str, holder: Site | None) -> None:
         inner, path = graph.graph_of(layer), f"{prefix}{layer.name}"
@@ -121,11 +211,19 @@ class _Walk:
             begins = ends
         else:
             begins = [self.met(one, f"{path}/{one.name}", holder) for one in graph.input_layers(inner)]
-            ends = self.through(layer, inner, f"{path}/", begins)
+            ends = self._beside(layer, inner, f"{path}/", begins)
         for site in begins if holder else ():
             _link(holder, site)
         for site in ends:
             site.leads_out = True
+
+    def _beside(self, model: Any, inner: Any, prefix: str, begins: list[Site]) -> list[Site]:
+        """Walks a model that is called where no graph tells, so that its calls are not among the calls."""
+        calls, self.calls = self.calls, []
+        feeds = [Value(site, tuple(tensor.shape)) for site, tensor in zip(begins, inner.inputs, strict=True)]
+        ends = [value.source for value in self.through(model, inner, prefix, feeds)]
+        self.calls = calls
+        return ends
 
 
 def _link(producer: Site | None, consumer: Site) -> None:
