@@ -12,9 +12,9 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from evenbatch.callbacks import told
 from evenbatch.devices import ranks
 from evenbatch.devices.team import Team, require_gpus
-from evenbatch.probes.callback import told
 
 
 def prepare(count: int) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evenbatch import files
+from evenbatch.callbacks import Row, StepCallback
 from evenbatch.errors import MissingExtra
-from evenbatch.probes.callback import Row, StepCallback
 from evenbatch.report import write_learning_curve
 from evenbatch.study import locks, store, trial
 from evenbatch.study.locks import only_writer

@@ -18,9 +18,9 @@ import keras
 from pydantic import BaseModel, ConfigDict
 
 from evenbatch import devices, files
+from evenbatch.callbacks import EpochCallback, Row
 from evenbatch.datasets import Part
 from evenbatch.devices import Team
-from evenbatch.probes.callback import EpochCallback, Row
 from evenbatch.probes.variance_shift import variance_shift
 from evenbatch.sharing import local_statistics
 from evenbatch.study import checkpoint, initial_weights

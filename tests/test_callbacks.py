@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from evenbatch.probes.callback import EpochCallback, StepCallback
+from evenbatch.callbacks import EpochCallback, StepCallback
 
 X, Y = np.zeros((10, 3), "float32"), np.zeros((10, 1), "float32")
 
