@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization, GhostBatchNormalization
     from evenbatch.sharing import local_statistics, replicas
     from evenbatch.study import Arm, Study, compare
-    from evenbatch.surgery import to_keras, upgrade
+    from evenbatch.surgery import fold, to_keras, upgrade
 
 __all__ = [
     "Arm",
@@ -26,6 +26,7 @@ __all__ = [
     "Study",
     "__version__",
     "compare",
+    "fold",
     "local_statistics",
     "replicas",
     "to_keras",
@@ -39,6 +40,7 @@ _HOMES = {
     "GhostBatchNormalization": "evenbatch.layers",
     "Study": "evenbatch.study",
     "compare": "evenbatch.study",
+    "fold": "evenbatch.surgery",
     "local_statistics": "evenbatch.sharing",
     "replicas": "evenbatch.sharing",
     "to_keras": "evenbatch.surgery",

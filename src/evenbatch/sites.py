@@ -51,10 +51,12 @@ class Value:
     Attributes:
         source: The site that it comes from.
         shape: Its shape, open sizes as None.
+        dtype: Its dtype.
     """
 
     source: Site
     shape: tuple[int | None, ...]
+    dtype: str
 
 
 @dataclass(eq=False)
@@ -75,18 +77,20 @@ class Call:
     training: bool | None
     _node: Any
 
-    def run(self, known: Mapping[Value, Any], training: bool) -> dict[Value, Any]:
+    def run(self, known: Mapping[Value, Any], training: bool, layer: Any = None) -> dict[Value, Any]:
         """What the layer gives, by value.
 
         Args:
             known: Tensors for the values that it takes.
             training: Whether it is called in training mode.
+            layer: The layer that is called in its stead, where one is given.
         """
+        layer = self.site.layer if layer is None else layer
         tensors = zip(self._node.input_tensors, self.takes, strict=True)
         arguments, keywords = self._node.arguments.fill_in({id(tensor): known[value] for tensor, value in tensors})
-        if graph.takes_training(self.site.layer):
+        if graph.takes_training(layer):
             keywords = {**keywords, "training": training}
-        found = keras.tree.flatten(self.site.layer(*arguments, **keywords))
+        found = keras.tree.flatten(layer(*arguments, **keywords))
         return dict(zip(self.gives, found, strict=True))
 
 
@@ -129,10 +133,7 @@ def walk(model: Any) -> Walk:
         walker.met(model, model.name)
         return Walk(list(walker.found.values()), [], [], [])
     layers = graph.input_layers(inner)
-    feeds = [
-        Value(walker.met(layer, layer.name), tuple(tensor.shape))
-        for layer, tensor in zip(layers, inner.inputs, strict=True)
-    ]
+    feeds = [_value(walker.met(layer, layer.name), tensor) for layer, tensor in zip(layers, inner.inputs, strict=True)]
     outputs = walker.through(model, inner, "", feeds)
     for value in outputs:
         value.source.leads_out = True
@@ -200,7 +201,7 @@ class _Walker:
         site = self.met(layer, path)
         for value in taken:
             _link(value.source, site)
-        given = [Value(site, tuple(tensor.shape)) for tensor in node.outputs]
+        given = [_value(site, tensor) for tensor in node.outputs]
         self.calls.append(Call(site, taken, given, training, node))
         return given
 
@@ -220,10 +221,14 @@ class _Walker:
     def _beside(self, model: Any, inner: Any, prefix: str, begins: list[Site]) -> list[Site]:
         """Walks a model that is called where no graph tells, so that its calls are not among the calls."""
         calls, self.calls = self.calls, []
-        feeds = [Value(site, tuple(tensor.shape)) for site, tensor in zip(begins, inner.inputs, strict=True)]
+        feeds = [_value(site, tensor) for site, tensor in zip(begins, inner.inputs, strict=True)]
         ends = [value.source for value in self.through(model, inner, prefix, feeds)]
         self.calls = calls
         return ends
+
+
+def _value(source: Site, tensor: Any) -> Value:
+    return Value(source, tuple(tensor.shape), str(tensor.dtype))
 
 
 def _link(producer: Site | None, consumer: Site) -> None:

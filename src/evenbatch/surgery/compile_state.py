@@ -4,7 +4,7 @@ Losses are taken as they are, metrics and the optimizer made again, and the opti
 the next step is the step that the old model would have taken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -28,18 +28,37 @@ def carry_compile_state(model: Any, new: Any, variables: Iterable[Pair]) -> list
     Raises:
         UnsupportedModel: the optimizer cannot be made again.
     """
+    return _compiled(model, new, lambda: _optimizer(model.optimizer, variables))
+
+
+def carry_evaluation_state(model: Any, new: Any, variables: Iterable[Pair]) -> list[str]:
+    """Compiles the new model with the losses and metrics of the old one and without an optimizer: for `evaluate`.
+
+    For a model with other weights than the old one, of which the optimizer's state says nothing.
+
+    Args:
+        model: The old model.
+        new: The new one.
+        variables: Every variable and its twin.
+
+    Returns:
+        What could not be carried, a sentence each.
+    """
+    return _compiled(model, new, lambda: None)
+
+
+def _compiled(model: Any, new: Any, optimizer: Callable[[], Any]) -> list[str]:
     if not getattr(model, "compiled", False):
         return []
     if type(model).compile is not keras.Model.compile:
         return [
             f"{type(model).__name__} has a compile() of its own, so the new model is not compiled; "
-            "compile it before you train it"
+            "compile it before you train or evaluate it"
         ]
-    optimizer = _optimizer(model.optimizer, variables)
-    settings = graph.compile_settings(model)
+    settings = {**graph.compile_settings(model), "optimizer": optimizer()}
     for name in ("metrics", "weighted_metrics"):
         settings[name] = _again(settings[name])
-    new.compile(**{**settings, "optimizer": optimizer}, auto_scale_loss=False)  # the optimizer is wrapped already
+    new.compile(**settings, auto_scale_loss=False)  # the optimizer is wrapped already
     new.run_eagerly, new.steps_per_execution = model.run_eagerly, model.steps_per_execution
     return []
 

@@ -12,6 +12,7 @@ from evenbatch.errors import InvalidArgument, UnsupportedModel
 from evenbatch.layers import BatchNormalization
 from evenbatch.layers.moving_statistics import MovingStatistics
 from evenbatch.sites import Site, sites
+from evenbatch.surgery.given import require_built
 from evenbatch.surgery.promise import check
 from evenbatch.surgery.rebuild import Rebuilt, rebuild
 from evenbatch.surgery.report import Change, SurgeryReport
@@ -94,7 +95,7 @@ def to_keras(model: Any, synchronized: bool | None = None, *, return_report: boo
 
 def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport]:
     """The new model and the report, when both have been checked."""
-    _require_built(model)
+    require_built(model)
     decided = {id(site.layer): (site, *decide(site)) for site in sites(model) if isinstance(site.layer, _KERAS)}
     exchanged = [(site.layer, new) for site, new, _ in decided.values() if new is not None]
     with warnings.catch_warnings():
@@ -112,19 +113,6 @@ def _exchange(model: Any, decide: Decide, what: str) -> tuple[Any, SurgeryReport
     for note in notes:
         warnings.warn(note, stacklevel=3)
     return rebuilt.model, SurgeryReport(changes, tuple(notes), *agreement)
-
-
-def _require_built(model: Any) -> None:
-    if not isinstance(model, keras.layers.Layer):
-        raise InvalidArgument(f"model must be a Keras model, received {type(model).__name__}")
-    if graph.is_in_a_function():
-        raise InvalidArgument("models are made outside of tf.function; call this before the function, not within it")
-    inside = [site.layer for site in sites(model) if site.layer is not model]
-    if not model.built and not (model.weights and all(getattr(layer, "built", True) for layer in inside)):
-        raise UnsupportedModel(
-            f"the model {model.name!r} is not built, so it has no weights yet; call it on a batch first, "
-            "or model.build(input_shape)"
-        )
 
 
 def _to_ours(site: Site, synchronized: bool) -> tuple[Any, str]:

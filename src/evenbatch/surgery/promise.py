@@ -19,16 +19,16 @@ from evenbatch.surgery.probe import probe_inputs
 from evenbatch.surgery.state import Pair
 
 _TOLERANCES = {"float64": 1e-6, "float32": 1e-4}
-_TOLERANCE_OF_16_BITS = 2e-2
+_OF_16_BITS = 2e-2
 """The largest difference of outputs, relative to the largest of their values, that rounding makes in most nets."""
 
-_ROUNDINGS = 30.0
+ROUNDINGS = 30.0
 """In others it is up to so many times what they change by where every weight is rounded once."""
 
 _UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
 """The distance from 1 to the next number."""
 
-_PLEASE = "it was not handed out; where no class of the model reaches its layers in hidden ways, please report it"
+PLEASE = "it was not handed out; where no class of the model reaches its layers in hidden ways, please report it"
 
 
 class Agreement(NamedTuple):
@@ -56,21 +56,26 @@ def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[P
         BrokenPromise: they are not the same.
     """
     _require_equal_structure(sites(model), sites(new))
-    for variable, twin in variables:
-        if not np.array_equal(_array(variable), _array(twin), equal_nan=True):
-            raise BrokenPromise(f"the new model has another value of {variable.path}; {_PLEASE}")
-    _require_nothing_shared(sites(model), sites(new))
+    require_equal_values(variables)
+    require_nothing_shared(sites(model), sites(new))
     exchanged = [(layer, twin) for layer, twin in exchanged if layer.built]
     of_exchanged = {id(variable) for layer, _ in exchanged for variable in layer.weights}
-    with losses_kept(_layers(model)):
+    with losses_kept(layers_of(model)):
         for layer, twin in exchanged:
             _require_equal_layers(layer, twin)
-        return _agreement_of_outputs(model, new, [pair for pair in variables if id(pair[0]) in of_exchanged])
+        return agreement_of_outputs(model, new, [pair for pair in variables if id(pair[0]) in of_exchanged])
+
+
+def require_equal_values(variables: Iterable[Pair]) -> None:
+    """Checks that variables and their twins have the same values, to the bit."""
+    for variable, twin in variables:
+        if not np.array_equal(_array(variable), _array(twin), equal_nan=True):
+            raise BrokenPromise(f"the new model has another value of {variable.path}; {PLEASE}")
 
 
 def _require_equal_structure(before: list[Site], after: list[Site]) -> None:
     if _outline(before) != _outline(after):
-        raise BrokenPromise(f"the new model has another structure than the given one; {_PLEASE}")
+        raise BrokenPromise(f"the new model has another structure than the given one; {PLEASE}")
 
 
 def _outline(found: list[Site]) -> list[Any]:
@@ -83,14 +88,16 @@ def _paths(found: list[Site]) -> list[str]:
     return [site.path for site in found]
 
 
-def _require_nothing_shared(before: list[Site], after: list[Site]) -> None:
+def require_nothing_shared(before: list[Site], after: list[Site]) -> None:
+    """Checks that no layer belongs to both models."""
     shared = {id(site.layer) for site in before} & {id(site.layer) for site in after}
     for site in after:
         if id(site.layer) in shared:
-            raise BrokenPromise(f"{site.path} belongs to the given model and to the new one; {_PLEASE}")
+            raise BrokenPromise(f"{site.path} belongs to the given model and to the new one; {PLEASE}")
 
 
-def _layers(model: Any) -> list[Any]:
+def layers_of(model: Any) -> list[Any]:
+    """The model and its layers, at any depth."""
     found = [site.layer for site in sites(model) if isinstance(site.layer, keras.layers.Layer)]
     return [model, *(layer for layer in found if layer is not model)]
 
@@ -104,13 +111,13 @@ def _require_equal_layers(layer: Any, twin: Any) -> None:
     shape[layer.axis] = layer.moving_mean.shape[0]
     x = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(size=shape).astype("float32"))
     with keras.StatelessScope():
-        found = [np.moveaxis(_numbers(one(x, training=False)), layer.axis, 0) for one in (layer, twin)]
+        found = [np.moveaxis(numbers(one(x, training=False)), layer.axis, 0) for one in (layer, twin)]
     difference = max(map(_relative, *found), default=0.0)
-    if not difference <= _tolerance(layer.compute_dtype):
-        raise BrokenPromise(f"{layer.path or layer.name}: the new layer computes something else; {_PLEASE}")
+    if not difference <= tolerance(layer.compute_dtype):
+        raise BrokenPromise(f"{layer.path or layer.name}: the new layer computes something else; {PLEASE}")
 
 
-def _agreement_of_outputs(model: Any, new: Any, drawn: list[Pair]) -> Agreement:
+def agreement_of_outputs(model: Any, new: Any, drawn: list[Pair]) -> Agreement:
     """Compares the outputs at made-up inputs.
 
     The weights `drawn` are others for the while, in both models, and so tell whether both use them.
@@ -119,31 +126,25 @@ def _agreement_of_outputs(model: Any, new: Any, drawn: list[Pair]) -> Agreement:
     if inputs is None:
         return Agreement(None)
     draw = np.random.default_rng(0)
-    values = [_numbers(variable.value) * draw.uniform(0.8, 1.25, tuple(variable.shape)) for variable, _ in drawn]
+    values = [numbers(variable.value) * draw.uniform(0.8, 1.25, tuple(variable.shape)) for variable, _ in drawn]
     outputs, found = (
         _outputs(one, inputs, [(pair[which], value) for pair, value in zip(drawn, values, strict=True)])
         for which, one in enumerate((model, new))
     )
     difference = _largest(outputs, found)
     dtypes = [keras.backend.standardize_dtype(one.dtype) for one in keras.tree.flatten(outputs)]
-    if difference <= min(map(_tolerance, dtypes), default=0.0):
+    if difference <= min(map(tolerance, dtypes), default=0.0):
         return Agreement(difference)
     rounding = _effect_of_rounding(model, inputs)
-    if not difference <= max(max(map(_tolerance, dtypes)), _ROUNDINGS * rounding):
-        raise BrokenPromise(f"an output of the new model differs by {difference:.1e} of its size; {_PLEASE}")
+    if not difference <= max(max(map(tolerance, dtypes)), ROUNDINGS * rounding):
+        raise BrokenPromise(f"an output of the new model differs by {difference:.1e} of its size; {PLEASE}")
     return Agreement(difference, rounding)
 
 
 def _effect_of_rounding(model: Any, inputs: Any) -> float:
     """By how much the outputs change where every weight does, by a unit in the last place of what is computed in."""
-    draw = np.random.default_rng(0)
-    unit = max(_UNITS.get(getattr(site.layer, "compute_dtype", ""), 0.0) for site in sites(model))
-    rounded = [
-        (variable, _numbers(variable.value) * (1 + unit * draw.choice([-1.0, 1.0], tuple(variable.shape))))
-        for variable in model.variables
-        if keras.backend.is_float_dtype(variable.dtype)
-    ]
-    return _largest(_outputs(model, inputs, []), _outputs(model, inputs, rounded))
+    other = rounded(model.variables, unit_of(site.layer for site in sites(model)))
+    return _largest(_outputs(model, inputs, []), _outputs(model, inputs, other))
 
 
 def _outputs(model: Any, inputs: Any, state: list[Any]) -> Any:
@@ -154,7 +155,7 @@ def _outputs(model: Any, inputs: Any, state: list[Any]) -> Any:
 
 def _largest(ones: Any, others: Any) -> float:
     pairs = zip(keras.tree.flatten(ones), keras.tree.flatten(others), strict=True)
-    return max((_relative(_numbers(one), _numbers(other)) for one, other in pairs), default=0.0)
+    return max((_relative(numbers(one), numbers(other)) for one, other in pairs), default=0.0)
 
 
 def _relative(a: Any, b: Any) -> float:
@@ -168,11 +169,27 @@ def _relative(a: Any, b: Any) -> float:
     return float(difference / size) if size else (0.0 if difference == 0 else math.inf)
 
 
-def _tolerance(dtype: str) -> float:
-    return _TOLERANCES.get(dtype, _TOLERANCE_OF_16_BITS)
+def tolerance(dtype: str) -> float:
+    """The largest relative difference that rounding makes where numbers of that dtype are computed with."""
+    return _TOLERANCES.get(dtype, _OF_16_BITS)
 
 
-def _numbers(tensor: Any) -> Any:
+def rounded(variables: Iterable[Any], unit: float) -> list[Pair]:
+    """Variables with their values moved by one unit in the last place, up or down."""
+    draw = np.random.default_rng(0)
+    return [
+        (variable, numbers(variable.value) * (1 + unit * draw.choice([-1.0, 1.0], tuple(variable.shape))))
+        for variable in variables
+        if keras.backend.is_float_dtype(variable.dtype)
+    ]
+
+
+def unit_of(layers: Iterable[Any]) -> float:
+    """The coarsest distance from 1 to the next number among what layers compute in."""
+    return max((_UNITS.get(getattr(layer, "compute_dtype", ""), 0.0) for layer in layers), default=0.0)
+
+
+def numbers(tensor: Any) -> Any:
     """float64, of any dtype of numbers; texts as they are."""
     if keras.backend.standardize_dtype(tensor.dtype) == "string":
         return np.asarray(keras.ops.convert_to_numpy(tensor))

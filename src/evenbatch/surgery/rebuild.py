@@ -6,6 +6,7 @@ own code gets them put in their places before it is built, since a built one tak
 trainable flags and compile state follow when all are there.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from evenbatch import graph
 from evenbatch.surgery.compile_state import carry_compile_state
 from evenbatch.surgery.state import Pair, carry_flags, carry_values, pairs_of
 from evenbatch.surgery.twins import Replace, Twins
+
+CarryCompiled = Callable[[Any, Any, list[Pair]], list[str]]
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,14 @@ class Rebuilt:
     notes: list[str]
 
 
-def rebuild(model: Any, replace: Replace) -> Rebuilt:
+def rebuild(model: Any, replace: Replace, carry_compiled: CarryCompiled = carry_compile_state) -> Rebuilt:
     """A new model with the layers replaced for which `replace` gives another one.
 
     Args:
         model: A built Keras model: Functional, Sequential, or of a class with a full configuration.
         replace: Gives, for a layer, an unbuilt one to stand in its place, or None to keep it. Weights are carried into
             it by name, into all others by order.
+        carry_compiled: Gives a model what `compile` gave the old one, and says what it could not give.
 
     Raises:
         UnsupportedModel: a part of it cannot be made again, or is not built.
@@ -49,9 +53,9 @@ def rebuild(model: Any, replace: Replace) -> Rebuilt:
         new = twins.of(model, "")
         twins.build()
         pairs = pairs_of(model, new, twins)
-        variables = carry_values(pairs)
+        variables = carry_values(pairs, twins)
         carry_flags(pairs, twins)
-        notes = [note for layer, twin in pairs for note in carry_compile_state(layer, twin, variables)]
+        notes = [note for layer, twin in pairs for note in carry_compiled(layer, twin, variables)]
     return Rebuilt(new, pairs, variables, notes)
 
 

@@ -30,7 +30,12 @@ def _pairs(layer: Any, new: Any, twins: Twins, seen: set[int]) -> Iterator[Pair]
     yield layer, new
     if type(layer) is not type(new):
         return  # it was replaced: what it holds is its own affair
-    held, news = graph.held_layers(layer), graph.held_layers(new)
+    held = [one for one in graph.held_layers(layer) if not twins.is_gone(one)]
+    if all(twins.known(one) is not None for one in held):
+        for one in held:
+            yield from _pairs(one, twins.known(one), twins, seen)
+        return
+    news = graph.held_layers(new)
     kinds, new_kinds = ([type(twins.known(one) or one) for one in ones] for ones in (held, news))
     if kinds != new_kinds:
         raise UnsupportedModel(
@@ -41,24 +46,26 @@ def _pairs(layer: Any, new: Any, twins: Twins, seen: set[int]) -> Iterator[Pair]
         yield from _pairs(one, twins.known(one) or other, twins, seen)
 
 
-def carry_values(pairs: Iterable[Pair]) -> list[Pair]:
+def carry_values(pairs: Iterable[Pair], twins: Twins) -> list[Pair]:
     """Gives every variable's twin its value; returns the variables with their twins.
+
+    A layer that stands in another's place gets those of its name.
 
     Raises:
         UnsupportedModel: a layer's twin has other weights.
     """
     found = []
     for layer, twin in pairs:
-        for variable, new in _variables(layer, twin):
+        for variable, new in _variables(layer, twin, by_name=twins.is_replacement(twin)):
             graph.carry_value(variable, new)
             found.append((variable, new))
         _carry_what_is_no_variable(layer, twin)
     return found
 
 
-def _variables(layer: Any, twin: Any) -> list[Pair]:
+def _variables(layer: Any, twin: Any, *, by_name: bool) -> list[Pair]:
     old, new = graph.own_variables(layer), graph.own_variables(twin)
-    if type(layer) is not type(twin):
+    if by_name:
         named = {variable.name: variable for variable in new}
         return [(variable, named[variable.name]) for variable in old if variable.name in named]
     names = [variable.name for variable in old]
@@ -104,9 +111,10 @@ def carry_flags(pairs: Iterable[Pair], twins: Twins) -> None:
     """
     for layer, twin in pairs:
         graph.carry_flags(layer, twin)
-        for variable, new in _variables(layer, twin):
+        is_another = twins.is_replacement(twin)
+        for variable, new in _variables(layer, twin, by_name=is_another):
             graph.carry_flags_of_variable(variable, new)
-        _carry_attributes(layer, twin, only_new=twins.is_replacement(twin))
+        _carry_attributes(layer, twin, only_new=is_another)
 
 
 def _carry_attributes(layer: Any, twin: Any, *, only_new: bool) -> None:

@@ -11,7 +11,10 @@ from evenbatch.errors import EvenbatchError, UnsupportedModel
 from evenbatch.surgery import places
 
 Replace = Callable[[Any], Any | None]
-"""Gives the unbuilt layer that is to stand in the place of the given one, or None."""
+"""Gives the unbuilt layer that is to stand in the place of the given one, `GONE`, or None to keep it."""
+
+GONE = object()
+"""Stands for no layer: what the given one took goes to those that took what it gave."""
 
 
 class Twins:
@@ -30,6 +33,10 @@ class Twins:
         self._classes = {type(layer).__name__: type(layer) for layer in every}
         holders = Counter(id(held) for layer in every for held in {id(h): h for h in graph.held_layers(layer)}.values())
         self._shared = {key for key, count in holders.items() if count > 1}
+
+    def is_gone(self, layer: Any) -> bool:
+        """Whether nothing is to stand in the place of a layer, which has one input and is called by a graph alone."""
+        return self._replace(layer) is GONE
 
     def of(self, layer: Any, path: str) -> Any:
         """The twin of a layer that stands at `path`.
@@ -94,16 +101,26 @@ class Twins:
 
     def _replaced(self, layer: Any) -> Any | None:
         twin = self._replace(layer)
+        if twin is GONE:
+            raise UnsupportedModel(f"{layer.name}: no layer can be left out of what calls it in its own code")
         self._replacements |= {id(twin)} if twin is not None else set()
         return twin
 
     def _sequential(self, model: Any, path: str) -> Any:
-        return type(model)([self.of(layer, _join(path, layer)) for layer in graph.held_layers(model)], name=model.name)
+        stay = [layer for layer in graph.held_layers(model) if not self.is_gone(layer)]
+        twins = [self.of(layer, _join(path, layer)) for layer in stay]
+        if all(isinstance(layer, keras.layers.InputLayer) for layer in stay):
+            # Keras calls no Sequential model without layers.
+            twins.append(keras.layers.Identity(name=graph.held_layers(model)[-1].name))
+        return type(model)(twins, name=model.name)
 
     def _functional(self, model: Any, path: str) -> Any:
         inputs = [self.of(layer, _join(path, layer)).output for layer in graph.input_layers(model)]
         twin_of = {id(tensor): twin for tensor, twin in zip(model.inputs, inputs, strict=True)}
         for node in graph.calls(model):
+            if self.is_gone(node.operation):
+                twin_of[id(node.outputs[0])] = twin_of[id(node.input_tensors[0])]
+                continue
             arguments, keywords = node.arguments.fill_in(twin_of)
             _refuse_variables((arguments, keywords), _join(path, node.operation))
             outputs = self._operation(node.operation, path)(*arguments, **keywords)
@@ -139,7 +156,8 @@ class Twins:
         return twin
 
     def _fill_places(self, twin: Any, layer: Any, path: str) -> None:
-        places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in graph.held_layers(layer)})
+        stay = [held for held in graph.held_layers(layer) if not self.is_gone(held)]
+        places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in stay})
 
 
 def _refuse_patched(layer: Any, path: str) -> None:

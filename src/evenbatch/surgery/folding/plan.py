@@ -1,0 +1,218 @@
+"""Where each batch normalization of a model goes: into what comes before it, into what comes after it, or nowhere.
+
+Decided by layers and not by calls, so that what is shared is right: a layer takes something in only where it belongs to
+every one of its calls. What has been folded counts as gone, and what is behind it as the neighbour.
+"""
+
+from dataclasses import dataclass, field
+
+import keras
+
+from evenbatch import layers as ours
+from evenbatch.sites import Site, Value, Walk
+from evenbatch.surgery.folding.affine import Affine, affine_of
+from evenbatch.surgery.folding.between import Placed, moved_down, moved_up
+from evenbatch.surgery.folding.edges import Edges
+from evenbatch.surgery.folding.linear import Linear, Normalization, is_linear, linear
+from evenbatch.surgery.folding.refusal import Refused, naming
+
+FOLDABLE = (keras.layers.BatchNormalization, ours.BatchNormalization, ours.GhostBatchNormalization)
+
+
+@dataclass
+class Move:
+    """A normalization's way out of the model.
+
+    Attributes:
+        into: By site, the layers that take it in, with it in them.
+        through: The sites that it is moved through, which stay as they are.
+        after: Whether they come after it.
+    """
+
+    into: dict[Site, Linear] = field(default_factory=dict)
+    through: list[Site] = field(default_factory=list)
+    after: bool = False
+
+
+@dataclass
+class Plan:
+    """What becomes of the normalizations of a model.
+
+    Attributes:
+        edges: The model without those that disappear.
+        moves: By site, those that disappear.
+        kept: By site, why the others stay.
+        changed: By site, the layers that have taken something in, with all of it.
+    """
+
+    edges: Edges
+    moves: dict[Site, Move] = field(default_factory=dict)
+    kept: dict[Site, str] = field(default_factory=dict)
+    changed: dict[Site, Linear] = field(default_factory=dict)
+
+    def regions(self) -> list[set[Site]]:
+        """The sites that what disappears has to do with, in groups that have none in common."""
+        found: list[set[Site]] = []
+        for site, move in self.moves.items():
+            one = {site, *move.into, *move.through}
+            for other in [other for other in found if other & one]:
+                found.remove(other)
+                one |= other
+            found.append(one)
+        return found
+
+
+def planned(walked: Walk) -> Plan:
+    """Decides on each batch normalization, in the order in which they are called.
+
+    Raises:
+        UnsupportedModel: the weights of one are no numbers.
+    """
+    plan = Plan(edges := Edges(walked))
+    for site in walked.sites:
+        if not isinstance(site.layer, keras.layers.BatchNormalization):
+            continue
+        if reason := _why_never(site, edges):
+            plan.kept[site] = reason
+            continue
+        try:
+            move = _move(site, plan, edges)
+        except Refused as refused:
+            plan.kept[site] = str(refused)
+            continue
+        plan.moves[site] = move
+        plan.changed |= move.into
+        plan.changed.pop(site, None)
+        edges.remove(site)
+    return plan
+
+
+def _why_never(site: Site, edges: Edges) -> str:
+    """Why a normalization stays whatever is around it; empty where nothing speaks against its going."""
+    if isinstance(site.layer, ours.ConditionalBatchNormalization):
+        return "it has a gamma and a beta for each class"
+    if type(site.layer) not in FOLDABLE:
+        return "it is a subclass, with code of its own"
+    if not edges.are_known(site):
+        held = f"of {site.holder.path}, " if site.holder is not None else "of the model, "
+        return f"it is called in the code {held}where nobody knows what comes before it"
+    if any(call.training for call in edges.calls(site)):
+        return "it is called with training=True, and so normalizes by its batch in inference, too"
+    return ""
+
+
+def _move(site: Site, plan: Plan, edges: Edges) -> Move:
+    """The way out of the model: up, into what comes before it, or else down."""
+    affine = _affine(site, plan)
+    axis = [int(site.layer.axis) % len(call.takes[0].shape) for call in edges.calls(site)]
+    try:
+        up = _Way(site, plan, edges)
+        for call, one in zip(edges.calls(site), axis, strict=True):
+            up.climb(edges.taken(call)[0], (affine, one), site)
+        return up.move(after=False)
+    except Refused as above:
+        try:
+            _require_floats(site, edges)
+            down = _Way(site, plan, edges)
+            for call, one in zip(edges.calls(site), axis, strict=True):
+                down.descend(call.gives[0], (affine, one), site)
+            return down.move(after=True)
+        except Refused as below:
+            raise Refused(f"{above}; {below}") from None
+
+
+def _require_floats(site: Site, edges: Edges) -> None:
+    """Checks that what comes after a normalization can take what it takes, which casts integers."""
+    for call in edges.calls(site):
+        for value in edges.taken(call):
+            if not keras.backend.is_float_dtype(value.dtype):
+                raise Refused(f"after it, nothing takes its inputs as they are, which are of dtype {value.dtype}")
+
+
+def _affine(site: Site, plan: Plan) -> Affine:
+    """What a normalization computes, with what it has taken in."""
+    taken_in = plan.changed.get(site)
+    return taken_in.affine if isinstance(taken_in, Normalization) else affine_of(site.layer, site.path)
+
+
+class _Way:
+    """Collects the layers that a normalization goes into, on its way up or down."""
+
+    def __init__(self, site: Site, plan: Plan, edges: Edges) -> None:
+        self._site, self._plan, self._edges = site, plan, edges
+        self._ends: dict[Site, Affine] = {}
+        self._through: dict[Site, None] = {}
+
+    def climb(self, value: Value, placed: Placed, consumer: Site) -> None:
+        """Goes from a value, which `consumer` takes, to what gives it."""
+        call, site = self._edges.giver(value), value.source
+        if call is None:
+            raise Refused("before it come the model's inputs")
+        with naming(site, "before it"):
+            self._require_for(site, consumer)
+            if is_linear(site.layer):
+                self._end(site, placed, len(value.shape))
+                return
+            moved = moved_up(call, placed)
+        self._through[site] = None
+        for taken, one in zip(self._edges.taken(call), moved, strict=True):
+            self.climb(taken, one, site)
+
+    def descend(self, value: Value, placed: Placed, producer: Site) -> None:
+        """Goes from a value, which `producer` gives, to all that take it."""
+        if self._edges.leads_out(producer):
+            raise Refused("after it comes an output of the model")
+        for call in self._edges.takers(value):
+            site = call.site
+            with naming(site, "after it"):
+                self._require_of(site, producer)
+                if is_linear(site.layer):
+                    self._end(site, placed, len(value.shape))
+                    continue
+                moved = moved_down(call, placed)
+            self._through[site] = None
+            self.descend(call.gives[0], moved, site)
+
+    def move(self, *, after: bool) -> Move:
+        """The way, when all ends of it take the normalization in."""
+        if not self._ends:
+            raise Refused("nothing takes what it gives")
+        into = {}
+        for site, affine in self._ends.items():
+            with naming(site, "after it" if after else "before it"):
+                layer = self._plan.changed.get(site) or linear(site.layer)
+                into[site] = layer.preceded(affine) if after else layer.followed(affine)
+        return Move(into, list(self._through), after)
+
+    def _end(self, site: Site, placed: Placed, rank: int) -> None:
+        affine, axis = placed
+        layer = linear(site.layer)
+        if layer.channels(rank) != axis:
+            raise Refused(
+                f"has its channels along axis {layer.channels(rank)}, and not along the normalization's, {axis}"
+            )
+        if site.layer.compute_dtype != self._site.layer.compute_dtype:
+            raise Refused(f"computes in {site.layer.compute_dtype}, and the normalization in another dtype")
+        if site in self._ends and not self._ends[site].equals(affine):
+            raise Refused("is called for several inputs, of which each would take in something else")
+        self._ends[site] = affine
+
+    def _require_for(self, site: Site, consumer: Site) -> None:
+        """Checks that a layer works for `consumer` alone."""
+        if not self._edges.are_known(site):
+            raise Refused("is called in code that no graph tells of")
+        others = [one.path for one in self._edges.takers_of(site) if one is not consumer]
+        if others:
+            raise Refused(f"feeds {others[0]}{' and others' if len(others) > 1 else ''}, too")
+        if self._edges.leads_out(site):
+            raise Refused("is an output of the model, too")
+
+    def _require_of(self, site: Site, producer: Site) -> None:
+        """Checks that a layer takes nothing but what `producer` gives."""
+        if not self._edges.are_known(site):
+            raise Refused("is called in code that no graph tells of")
+        others = [one.path for one in self._edges.givers_to(site) if one is not producer]
+        if others:
+            raise Refused(f"takes the output of {others[0]}{' and others' if len(others) > 1 else ''}, too")
+        if any(len(call.takes) > 1 for call in self._edges.calls(site)):
+            raise Refused("takes it several times")
