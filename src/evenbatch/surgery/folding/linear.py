@@ -32,9 +32,10 @@ class Linear(ABC):
     def __init__(self, layer: Any) -> None:
         self.layer = layer
 
+    @staticmethod
     @abstractmethod
-    def channels(self, rank: int) -> int:
-        """The axis of the channels of its inputs and outputs, of that rank."""
+    def channels(layer: Any, rank: int) -> int:
+        """The axis of the channels of a layer's inputs and outputs, of that rank."""
 
     @abstractmethod
     def followed(self, after: Affine) -> Self:
@@ -88,8 +89,9 @@ class _WithKernel(Linear):
         self.kernel = numbers(getattr(layer, self.kernel_name))
         self.bias = numbers(layer.bias) if layer.use_bias else np.zeros(())
 
-    def channels(self, rank: int) -> int:
-        return 1 if getattr(self.layer, "data_format", "") == "channels_first" else rank - 1
+    @staticmethod
+    def channels(layer: Any, rank: int) -> int:
+        return 1 if getattr(layer, "data_format", "") == "channels_first" else rank - 1
 
     def followed(self, after: Affine) -> Self:
         if self.layer.activation not in (None, keras.activations.linear):
@@ -228,9 +230,10 @@ class Normalization(Linear):
         super().__init__(layer)
         self.affine = affine_of(layer, layer.path or layer.name)
 
-    def channels(self, rank: int) -> int:
-        """The axis that it normalizes along."""
-        return int(self.layer.axis) % rank
+    @staticmethod
+    def channels(layer: Any, rank: int) -> int:
+        """The axis that it keeps apart."""
+        return int(layer.axis) % rank
 
     def followed(self, after: Affine) -> Self:
         """It with another map after it."""
@@ -268,6 +271,11 @@ _KINDS: dict[type, type[Linear]] = {
 def is_linear(layer: Any) -> bool:
     """Whether a layer, but for its activation, is one that takes affine maps in; a subclass has code of its own."""
     return type(layer) in _KINDS
+
+
+def channels(layer: Any, rank: int) -> int:
+    """The axis of the channels of such a layer's inputs and outputs, of that rank."""
+    return _KINDS[type(layer)].channels(layer, rank)
 
 
 def linear(layer: Any) -> Linear:

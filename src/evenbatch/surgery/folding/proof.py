@@ -18,7 +18,7 @@ from evenbatch.graph import losses_kept
 from evenbatch.sites import Call, Site, Value, Walk, walk
 from evenbatch.surgery import promise
 from evenbatch.surgery.folding.edges import Edges
-from evenbatch.surgery.folding.linear import is_linear, linear
+from evenbatch.surgery.folding.linear import channels, is_linear
 from evenbatch.surgery.folding.plan import Plan
 from evenbatch.surgery.probe import probe_inputs
 from evenbatch.surgery.rebuild import Rebuilt
@@ -26,6 +26,9 @@ from evenbatch.surgery.state import Pair
 
 _SIZES = (8, 32, 96)
 """Tried in turn for what is open in the shape of a value, where the model could not be run."""
+
+_FEWEST = 16
+"""Values of a channel, so that the largest of them is not small by chance."""
 
 Known = dict[Value, Any]
 
@@ -142,7 +145,9 @@ def _first_that_runs(
     taken = dict.fromkeys(value for call in calls for value in call.takes if value not in given)
     is_open = any(None in shapes.get(value, value.shape)[1:] for value in taken)
     for size in _SIZES if is_open else _SIZES[:1]:
-        inputs = {value: _drawn(value, shapes.get(value, value.shape), size) for value in taken}
+        whole = {v: [size if n is None else n for n in shapes.get(v, v.shape)[1:]] for v in [*taken, *given]}
+        examples = max(math.ceil(_FEWEST / _places(value, whole[value])) for value in given)
+        inputs = {value: _drawn(value, whole[value], examples) for value in taken}
         try:
             return inputs, _run(calls, inputs, layers)
         except Exception:  # a size that does not fit shows as any error
@@ -153,11 +158,16 @@ def _first_that_runs(
     )
 
 
-def _drawn(value: Value, shape: tuple[int | None, ...], size: int) -> Any:
-    """Random numbers in one example, and 0 in another."""
-    whole = [size if n is None else n for n in shape[1:]]
-    numbers = np.random.default_rng(0).normal(size=(1, *whole))
-    return keras.ops.convert_to_tensor(np.concatenate([numbers, np.zeros_like(numbers)]), dtype=value.dtype)
+def _places(value: Value, shape: Sequence[int]) -> int:
+    """How often an example of a value has each channel."""
+    return max(math.prod(shape) // max(shape[_channels(value) - 1], 1), 1)
+
+
+def _drawn(value: Value, shape: Sequence[int], examples: int) -> Any:
+    """Random numbers in that many examples, and 0 in one more, the last."""
+    numbers = np.random.default_rng(0).normal(size=(examples + 1, *shape))
+    numbers[-1] = 0
+    return keras.ops.convert_to_tensor(numbers.astype("float32"), dtype=value.dtype)
 
 
 def _run(calls: list[Call], inputs: Known, layers: Mapping[Site, Any], state: Sequence[Pair] = ()) -> Known:
@@ -188,21 +198,30 @@ def _leaving(calls: list[Call], walked: Walk) -> list[Value]:
 
 def _relative(value: Value, before: Known, after: Known) -> float:
     """The largest difference of what is multiplied and of what is added, relative to the largest of its channel."""
-    layer = value.source.layer
-    axis = linear(layer).channels(len(value.shape)) if is_linear(layer) else len(value.shape) - 1
-    (one, zero), (other, other_zero) = (
-        np.moveaxis(promise.numbers(known[value]), axis, 1).reshape(2, value.shape[axis] or -1, -1)
-        for known in (before, after)
-    )
+    axis = _channels(value)
+    found = (np.moveaxis(promise.numbers(known[value]), axis, 0) for known in (before, after))
+    (one, zero), (other, other_zero) = ((values[:, :-1], values[:, -1:]) for values in found)
     return max(_of_channels(one - zero, other - other_zero), _of_channels(zero, other_zero, one))
 
 
+def _channels(value: Value) -> int:
+    """The axis of its channels."""
+    layer = value.source.layer
+    return channels(layer, len(value.shape)) if is_linear(layer) else len(value.shape) - 1
+
+
 def _of_channels(a: Any, b: Any, *more: Any) -> float:
-    """The largest difference of two arrays of shape (channels, values) over the largest value of the channel."""
-    difference = np.abs(a - b).max(1, initial=0.0)
-    size = np.max([np.abs(one).max(1, initial=0.0) for one in (a, *more)], axis=0)
+    """The largest difference of two arrays of shape (channels, ...) over the largest value of the channel."""
+    if not np.isfinite(b).all():
+        return math.inf
+    difference = _largest_of_channels(a - b)
+    size = np.max([_largest_of_channels(one) for one in (a, *more)], axis=0)
     ratio = np.divide(difference, size, out=np.where(difference > 0, np.inf, 0.0), where=size > 0)
-    return float(ratio.max(initial=0.0)) if np.isfinite(b).all() else math.inf
+    return float(ratio.max(initial=0.0))
+
+
+def _largest_of_channels(a: Any) -> Any:
+    return np.abs(a).reshape(len(a), -1).max(1, initial=0.0)
 
 
 def _tolerated(value: Value) -> float:
