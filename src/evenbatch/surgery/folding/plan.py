@@ -13,7 +13,7 @@ from evenbatch.sites import Site, Value, Walk
 from evenbatch.surgery.folding.affine import Affine, affine_of
 from evenbatch.surgery.folding.between import Placed, moved_down, moved_up
 from evenbatch.surgery.folding.edges import Edges
-from evenbatch.surgery.folding.linear import Linear, Normalization, is_linear, linear
+from evenbatch.surgery.folding.linear import Linear, Normalization, channels, is_linear, linear
 from evenbatch.surgery.folding.refusal import Refused, naming
 
 FOLDABLE = (keras.layers.BatchNormalization, ours.BatchNormalization, ours.GhostBatchNormalization)
@@ -186,11 +186,8 @@ class _Way:
 
     def _end(self, site: Site, placed: Placed, rank: int) -> None:
         affine, axis = placed
-        layer = linear(site.layer)
-        if layer.channels(rank) != axis:
-            raise Refused(
-                f"has its channels along axis {layer.channels(rank)}, and not along the normalization's, {axis}"
-            )
+        if (own := channels(site.layer, rank)) != axis:
+            raise Refused(f"has its channels along axis {own}, and not along the normalization's, {axis}")
         if site.layer.compute_dtype != self._site.layer.compute_dtype:
             raise Refused(f"computes in {site.layer.compute_dtype}, and the normalization in another dtype")
         if site in self._ends and not self._ends[site].equals(affine):
