@@ -9,6 +9,7 @@ import typer
 from evenbatch import __version__
 from evenbatch.cli.bench import bench
 from evenbatch.cli.compare import compare
+from evenbatch.cli.fold import fold
 from evenbatch.cli.train import train
 from evenbatch.cli.upgrade import to_keras, upgrade
 from evenbatch.recipes import RECIPES
@@ -42,6 +43,7 @@ for _command in (train, compare):
     app.command(epilog=_RECIPES)(_stoppable(_command, "the same command goes on from here"))
 app.command()(_stoppable(upgrade, "nothing was written"))
 app.command()(_stoppable(to_keras, "nothing was written"))
+app.command()(_stoppable(fold, "nothing was written"))
 app.command()(_stoppable(bench, "what was measured is not kept"))
 
 

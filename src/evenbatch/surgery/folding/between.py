@@ -15,7 +15,7 @@ kl = keras.layers
 Placed = tuple[Affine, int]
 """An affine map, and the axis of the channels that it is for."""
 
-_EQUAL = (kl.Identity, kl.ActivityRegularization)
+_EQUAL = (kl.Identity, kl.ActivityRegularization, kl.Activation)
 _DROPOUTS = (kl.Dropout, kl.SpatialDropout1D, kl.SpatialDropout2D, kl.SpatialDropout3D, kl.AlphaDropout)
 _RANDOM = (*_DROPOUTS, kl.GaussianDropout, kl.GaussianNoise)
 _MEANS = (kl.AveragePooling1D, kl.AveragePooling2D, kl.AveragePooling3D)
@@ -67,12 +67,10 @@ def _require_passing(call: Call, affine: Affine) -> None:
     elif kind in _PADDED:
         if not affine.keeps_zero():
             raise Refused("pads with zeros, to which nothing would be added")
-    elif not (kind in _EQUAL or kind in _OVER_PLACES or _is_linear_activation(layer)) or _interpolates(layer):
+    elif kind is kl.Activation and layer.activation is not keras.activations.linear:
+        raise Refused(f"applies {getattr(layer.activation, '__name__', 'a function')}, which is not linear")
+    elif kind not in (*_EQUAL, *_OVER_PLACES) or _interpolates(layer):
         raise Refused("is no layer that it folds into or moves through")
-
-
-def _is_linear_activation(layer: Any) -> bool:
-    return type(layer) is kl.Activation and layer.activation is keras.activations.linear
 
 
 def _interpolates(layer: Any) -> bool:
