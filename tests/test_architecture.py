@@ -18,7 +18,7 @@ BELOW = {
     "sharing": {"errors", "backend", "kernels"},
     "kernels": {"backend"},
     "processes": set(),
-    "callbacks": set(),
+    "callbacks": {"errors"},
     "devices": {"errors", "backend", "processes", "callbacks"},
     "layers": {"errors", "backend", "sharing", "kernels"},
     "graph": set(),

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization, GhostBatchNormalization
     from evenbatch.sharing import local_statistics, replicas
     from evenbatch.study import Arm, Study, compare
-    from evenbatch.surgery import fold, to_keras, upgrade
+    from evenbatch.surgery import Recalibrate, fold, recalibrate, to_keras, upgrade
 
 __all__ = [
     "Arm",
     "BatchNormalization",
     "ConditionalBatchNormalization",
     "GhostBatchNormalization",
+    "Recalibrate",
     "Study",
     "__version__",
     "compare",
     "fold",
     "local_statistics",
+    "recalibrate",
     "replicas",
     "to_keras",
     "upgrade",
@@ -38,10 +40,12 @@ _HOMES = {
     "BatchNormalization": "evenbatch.layers",
     "ConditionalBatchNormalization": "evenbatch.layers",
     "GhostBatchNormalization": "evenbatch.layers",
+    "Recalibrate": "evenbatch.surgery",
     "Study": "evenbatch.study",
     "compare": "evenbatch.study",
     "fold": "evenbatch.surgery",
     "local_statistics": "evenbatch.sharing",
+    "recalibrate": "evenbatch.surgery",
     "replicas": "evenbatch.sharing",
     "to_keras": "evenbatch.surgery",
     "upgrade": "evenbatch.surgery",

@@ -1,10 +1,12 @@
-"""The one place that knows Keras callbacks: it times epochs and hands each one on as a row."""
+"""The one place that knows Keras callbacks: epochs as rows, steps, and validations that something is done around."""
 
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+
+from evenbatch.errors import require_count
 
 Row = dict[str, float | int]
 
@@ -58,6 +60,50 @@ class StepCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Hands the step on."""
         self._on_step()
+
+
+class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls `on_validation_begin` and `on_validation_end` around validations within `fit`, and no others.
+
+    Args:
+        every: Around each with 1, around every second with 2, and so on.
+
+    Raises:
+        InvalidArgument: `every` is no integer of at least 1.
+    """
+
+    def __init__(self, every: int = 1) -> None:
+        super().__init__()
+        self._every = require_count("every", every)
+        self._is_training = self._is_open = False
+        self._count = 0
+
+    def on_validation_begin(self) -> None:
+        """The model is as the validation will find it."""
+
+    def on_validation_end(self) -> None:
+        """The validation has ended."""
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """`fit` has begun."""
+        self._is_training, self._count = True, 0
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """`fit` has ended."""
+        self._is_training = False
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """A validation begins, or an `evaluate` that was given this callback."""
+        self._count += self._is_training
+        if self._is_training and self._count % self._every == 0:
+            self._is_open = True
+            self.on_validation_begin()
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """It ends."""
+        if self._is_open:
+            self._is_open = False
+            self.on_validation_end()
 
 
 def told(callbacks: list[Any], model: Any) -> Any:

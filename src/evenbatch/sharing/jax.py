@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 
 from evenbatch.errors import InvalidArgument
 from evenbatch.sharing import setting
@@ -37,6 +39,14 @@ def found(layer: Any) -> Peers | None:
             "leave it out: there, statistics are those of the global batch"
         )
     return _Axis(axes)  # of one device, too: what is shared along an axis is of another type to JAX
+
+
+def rows(row: Any, strategy: Any) -> Any:
+    """The rows of all processes."""
+    if jax.process_count() == 1:
+        return row[None]
+    # As halves of 32 bits each: JAX would round what is float64.
+    return np.ascontiguousarray(multihost_utils.process_allgather(row.view(np.uint32))).view(np.float64)
 
 
 class _Axis(Peers):

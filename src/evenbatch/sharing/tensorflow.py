@@ -22,6 +22,27 @@ def found(layer: Any) -> Peers | None:
     return _Strategy(context)
 
 
+def rows(row: Any, strategy: Any) -> Any:
+    """The rows of all workers of a strategy; of those within one process, there is but the one row."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return row[None]
+    resolver = strategy.cluster_resolver
+    workers = max(len(resolver.cluster_spec().as_dict().get("worker", ())), 1)
+    devices = strategy.num_replicas_in_sync // workers
+
+    @tf.function
+    def gathered(row: Any) -> Any:
+        def of_replica() -> Any:
+            context = tf.distribute.get_replica_context()
+            mine = tf.range(strategy.num_replicas_in_sync) == context.replica_id_in_sync_group
+            # A sum of rows that stand in places of their own, as for the statistics of a batch.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(mine[:, None], row, tf.zeros_like(row)))
+
+        return strategy.experimental_local_results(strategy.run(of_replica))[0]
+
+    return gathered(tf.constant(row)).numpy()[::devices]  # every device of a worker has sent the same
+
+
 def _said() -> setting.Setting:
     """The setting of the thread that called `strategy.run`, which runs each replica in a thread of its own."""
     return setting.of_thread(_caller()) if setting.anywhere() else setting.current()

@@ -24,6 +24,20 @@ def found(layer: Any) -> Peers | None:
     return _Group(group, layer) if dist.get_world_size(group) > 1 else None
 
 
+def rows(row: Any, strategy: Any) -> Any:
+    """The rows of all ranks of the group."""
+    if not dist.is_available() or not dist.is_initialized():
+        return row[None]
+    said = setting.current()
+    group = said.group if said.group is not None else dist.group.WORLD
+    # NCCL takes no others than those of a GPU.
+    mine = torch.tensor(row, device="cuda" if "nccl" in dist.get_backend(group) else "cpu")
+    found = mine.new_empty((dist.get_world_size(group), *mine.shape))
+    with _reported(group):
+        dist.all_gather(list(found.unbind()), mine, group)
+    return found.cpu().numpy()
+
+
 # The setting of each layer's last call in a forward direction.
 _LAST: WeakKeyDictionary[Any, setting.Setting] = WeakKeyDictionary()
 

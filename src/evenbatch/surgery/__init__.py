@@ -2,6 +2,17 @@
 
 from evenbatch.surgery.exchange import to_keras, upgrade
 from evenbatch.surgery.folding import fold
+from evenbatch.surgery.recalibration import Recalibrate, Recalibrated, RecalibrationReport, recalibrate
 from evenbatch.surgery.report import Change, SurgeryReport
 
-__all__ = ["Change", "SurgeryReport", "fold", "to_keras", "upgrade"]
+__all__ = [
+    "Change",
+    "Recalibrate",
+    "Recalibrated",
+    "RecalibrationReport",
+    "SurgeryReport",
+    "fold",
+    "recalibrate",
+    "to_keras",
+    "upgrade",
+]

@@ -30,17 +30,17 @@ def probe_inputs(model: Any, batch_size: int = 1) -> tuple[Any, Any]:
 
 
 def _candidates(model: Any, batch_size: int) -> Iterator[Any]:
-    specs = _specs(model)
-    if specs is None:
+    wanted = specs(model)
+    if wanted is None:
         return
-    is_open = any(None in spec.shape[1:] for spec in keras.tree.flatten(specs))
+    is_open = any(None in spec.shape[1:] for spec in keras.tree.flatten(wanted))
     for size in _SIZES if is_open else _SIZES[:1]:
         draw = np.random.default_rng(0)
         make = partial(_values, batch_size=batch_size, size=size, draw=draw)
-        yield keras.tree.map_structure(make, specs)
+        yield keras.tree.map_structure(make, wanted)
 
 
-def _specs(model: Any) -> Any:
+def specs(model: Any) -> Any:
     """The structure of the model's inputs with a symbolic tensor for each."""
     inner = model if graph.is_functional(model) else graph.graph_of(model)
     if inner is not None:
