@@ -7,6 +7,8 @@ import typer
 from evenbatch.cli.change_file import Replace, Source, Target, change_file
 from evenbatch.cli.options import Json, Modules, Unsafe
 
+_DOING = "Exchanging and comparing"
+
 
 def upgrade(
     source: Source,

@@ -31,20 +31,23 @@ def carry_compile_state(model: Any, new: Any, variables: Iterable[Pair]) -> list
     return _compiled(model, new, lambda: _optimizer(model.optimizer, variables))
 
 
-def carry_evaluation_state(model: Any, new: Any, variables: Iterable[Pair]) -> list[str]:
-    """Compiles the new model with the losses and metrics of the old one and without an optimizer: for `evaluate`.
+def carry_settings(model: Any, new: Any, _: Iterable[Pair]) -> list[str]:
+    """Compiles the new model with what the old one was compiled with, as if neither had been trained since.
 
     For a model with other weights than the old one, of which the optimizer's state says nothing.
 
     Args:
         model: The old model.
         new: The new one.
-        variables: Every variable and its twin.
+        _: Every variable and its twin.
 
     Returns:
         What could not be carried, a sentence each.
+
+    Raises:
+        UnsupportedModel: the optimizer cannot be made again.
     """
-    return _compiled(model, new, lambda: None)
+    return _compiled(model, new, lambda: _fresh_optimizer(model.optimizer))
 
 
 def _compiled(model: Any, new: Any, optimizer: Callable[[], Any]) -> list[str]:
@@ -103,6 +106,13 @@ def _optimizer(old: Any, variables: Iterable[Pair]) -> Any:
     except Exception as error:
         raise _cannot_be_carried("optimizer", old, error) from error
     return new
+
+
+def _fresh_optimizer(old: Any) -> Any:
+    try:
+        return None if old is None else _optimizer_again(old)
+    except Exception as error:
+        raise _cannot_be_carried("optimizer", old, error) from error
 
 
 def _cannot_be_carried(what: str, thing: Any, error: Exception) -> UnsupportedModel:

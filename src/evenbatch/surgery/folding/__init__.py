@@ -13,7 +13,7 @@ import numpy as np
 
 from evenbatch.errors import UnsupportedModel
 from evenbatch.sites import Site, walk
-from evenbatch.surgery.compile_state import carry_evaluation_state
+from evenbatch.surgery.compile_state import carry_settings
 from evenbatch.surgery.folding.plan import Plan, planned
 from evenbatch.surgery.folding.proof import check
 from evenbatch.surgery.given import require_built
@@ -31,8 +31,8 @@ def fold(model: Any, *, return_report: bool = False) -> Any:
     and the bias of the layer before it, where that is linear (convolutions of any kind and `Dense`) and works for it
     alone; or else of the layers after it, where it is exact: not where they pad with zeros. Pooling, dropout,
     concatenation, sums and the like may be in between. A normalization that no layer can take in stays as it is, and
-    the report says why. The given model is left as it is; the new one has its losses and metrics, for `evaluate`, and
-    no optimizer.
+    the report says why. The given model is left as it is. The new one is compiled as it was, with an optimizer that has
+    seen no step; where layers took something in, it has no regularizers and constraints, which were for other weights.
 
     Every place where something was folded is run by itself and compared with what was there, and the outputs of the
     whole are compared, before the new model is returned.
@@ -65,7 +65,7 @@ def fold(model: Any, *, return_report: bool = False) -> Any:
     twins |= {id(site.layer): GONE for site in plan.moves}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras says of the model, it said when the given one was made
-        rebuilt = rebuild(model, lambda layer: twins.get(id(layer)), carry_evaluation_state)
+        rebuilt = rebuild(model, lambda layer: twins.get(id(layer)), carry_settings)
         _fill(plan, rebuilt)
         agreement = check(model, walked, plan, rebuilt)
     notes = [*([] if plan.moves else ["Nothing could be folded: the new model is equal."]), *rebuilt.notes]
