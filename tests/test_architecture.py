@@ -89,7 +89,15 @@ def test_only_the_callback_module_knows_keras_callbacks(path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["compare", "--help"], ["train", "--help"], ["bench", "--help"], ["upgrade", "--help"], ["--version"]],
+    [
+        ["--help"],
+        ["compare", "--help"],
+        ["train", "--help"],
+        ["bench", "--help"],
+        ["upgrade", "--help"],
+        ["recalibrate", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_loads_no_backend(arguments):
     code = (

@@ -84,6 +84,39 @@ def read(source: str | Path) -> tuple[str, dict[str, Array]]:
     raise InvalidArgument(f"{unknown('data set', str(source), NAMES)}; or name an .npz file")
 
 
+def read_examples(source: str | Path) -> Any:
+    """Examples as they stand in a file: the array of an `.npy`; `x_train` or `x` of an `.npz`, else all of its arrays.
+
+    Raises:
+        InvalidData: the file cannot be read; the sentence says why.
+    """
+    path = Path(source)
+    if not _exists(path) or path.is_dir():
+        raise InvalidData(f"--data: there is no file {str(source)!r}; name an .npz or .npy file where --raw is given")
+    if not os.access(path, os.R_OK):
+        raise InvalidData(f"--data {path} may not be read by you; change its permissions")
+    if not zipfile.is_zipfile(path):
+        return _array_of_npy(path)
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        for key in ("x_train", "x"):
+            if key in file.files:
+                return _member(path, file, key)
+        if not file.files:
+            raise InvalidData(f"--data {path} holds no array; save the examples with numpy.savez(path, x=…)")
+        return {key: _member(path, file, key) for key in file.files}
+
+
+def _array_of_npy(path: Path) -> Array:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except Exception as error:  # whatever numpy meets in a file that is none of its own, or was cut off
+        raise InvalidData(
+            f"--data {path} is no .npz or .npy file of numbers, or it was cut off ({_first_line(error)}); save the "
+            "examples with numpy.save(path, x)"
+        ) from error
+    return np.asarray(array)
+
+
 def _exists(path: Path) -> bool:
     try:
         return path.exists()

@@ -10,6 +10,7 @@ from evenbatch import __version__
 from evenbatch.cli.bench import bench
 from evenbatch.cli.compare import compare
 from evenbatch.cli.fold import fold
+from evenbatch.cli.recalibrate import recalibrate
 from evenbatch.cli.train import train
 from evenbatch.cli.upgrade import to_keras, upgrade
 from evenbatch.recipes import RECIPES
@@ -44,6 +45,7 @@ for _command in (train, compare):
 app.command()(_stoppable(upgrade, "nothing was written"))
 app.command()(_stoppable(to_keras, "nothing was written"))
 app.command()(_stoppable(fold, "nothing was written"))
+app.command()(_stoppable(recalibrate, "nothing was written"))
 app.command()(_stoppable(bench, "what was measured is not kept"))
 
 

@@ -206,3 +206,29 @@ class BenchProgress:
     def end(self) -> None:
         """Takes the bar away, so that the tables stand alone."""
         self._bar.stop()
+
+
+class RecalibrationProgress:
+    """Watches a recalibration, batch by batch."""
+
+    def __init__(self) -> None:
+        self._bar = _bar(Console(stderr=True, highlight=False))
+        self._shown = 0.0
+
+    def begin(self) -> None:
+        """Shows that it begins."""
+        self._task = self._bar.add_task("batches", total=None, left="")
+        self._left: TimeLeft | None = None
+        self._bar.start()
+
+    def step(self, done: int, batches: int | None) -> None:
+        """Moves the bar, a few times a second at most."""
+        self._left = self._left or (TimeLeft(done, batches) if batches else None)
+        if time.monotonic() - self._shown > 0.2:
+            self._shown = time.monotonic()
+            left = self._left(done) if self._left else ""
+            self._bar.update(self._task, completed=done, total=batches, left=left)
+
+    def end(self) -> None:
+        """Takes the bar away."""
+        self._bar.stop()

@@ -135,7 +135,9 @@ class _Indexed:
 def _source(data: Any, feeds: Feeds, batch_size: int, limit: int | None) -> Any:
     """What is iterated for the batches."""
     data = data.to_numpy() if hasattr(data, "to_numpy") else data
-    if _is_of_arrays(data):
+    # As Keras takes several inputs. No batch of theirs is an array.
+    is_inputs = isinstance(data, list) and len(data) == feeds.count > 1 and all(map(_is_array, data))
+    if is_inputs or _is_of_arrays(data):
         return _Cut(feeds.inputs(data), batch_size)
     if isinstance(data, keras.utils.PyDataset):
         count = limit if data.num_batches is None else data.num_batches
@@ -168,6 +170,10 @@ def _is_of_arrays(data: Any) -> bool:
         return bool(data) and all(map(_is_of_arrays, data.values()))
     if isinstance(data, tuple):
         return bool(data) and _is_of_arrays(data[0])
+    return _is_array(data)
+
+
+def _is_array(data: Any) -> bool:
     return hasattr(data, "shape") and hasattr(data, "dtype") and len(data.shape) > 0
 
 

@@ -26,6 +26,9 @@ _GROUPS = (dict, tuple, list)
 class Feeds:
     """What a model takes.
 
+    Attributes:
+        count: How many inputs; 1 where nobody knows.
+
     Args:
         model: A built model.
         values: The values of its program that the inputs are: one for each input, or one for all of them together where
@@ -36,6 +39,7 @@ class Feeds:
         self._values = values
         self._structure = specs(model)
         self._tensors = keras.tree.flatten(self._structure) if self._structure is not None else []
+        self.count = len(self._tensors) or 1
         self._is_known = graph.is_functional(model) or graph.graph_of(model) is not None
         self._in_graph = graph.graph_of(model) is not None
 
@@ -45,7 +49,7 @@ class Feeds:
         Raises:
             InvalidData: it holds something else.
         """
-        n = len(self._tensors) or 1
+        n = self.count
         if not isinstance(batch, tuple | list):
             return batch
         if 1 < len(batch) <= 3 and isinstance(batch[0], _GROUPS):

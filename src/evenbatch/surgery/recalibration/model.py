@@ -54,9 +54,9 @@ def recalibrate(
             x is used; a dict or a tuple of arrays, the inputs of a model that has several; or an iterable of batches,
             each of them of such a form: a list, a generator, a `tf.data.Dataset`, a torch DataLoader, a
             `keras.utils.PyDataset`. A tuple of as many arrays as the model has inputs, where these are several, is
-            those inputs; give targets beside them as ((a, b), y). A list is always one of batches. Batches of an
-            iterable are read once and kept in memory up to 1 GiB; beyond, it is iterated anew for every stage, and of
-            what can be iterated but once at most 4 GiB are kept.
+            those inputs, and so is a list of them; give targets beside them as ((a, b), y). Any other list is one of
+            batches. Batches of an iterable are read once and kept in memory up to 1 GiB; beyond, it is iterated anew
+            for every stage, and of what can be iterated but once at most 4 GiB are kept.
         batch_size: Examples in a batch, where the data are arrays.
         max_batches: How many batches are read at most. Data without an end need it.
         one_pass: Whether to take all layers in a single pass, in which each normalizes a batch by the batch's own
