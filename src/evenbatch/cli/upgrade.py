@@ -29,7 +29,7 @@ def upgrade(
         return surgery.upgrade(model, synchronized, return_report=True)
 
     change_file(
-        source, target, change, "Exchanging and comparing", force=force, unsafe=unsafe, modules=modules, as_json=as_json
+        source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json
     )
 
 
@@ -55,5 +55,5 @@ def to_keras(
         return surgery.to_keras(model, synchronized, return_report=True)
 
     change_file(
-        source, target, change, "Exchanging and comparing", force=force, unsafe=unsafe, modules=modules, as_json=as_json
+        source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json
     )

@@ -174,9 +174,9 @@ def tolerance(dtype: str) -> float:
     return _TOLERANCES.get(dtype, _OF_16_BITS)
 
 
-def rounded(variables: Iterable[Any], unit: float) -> list[Pair]:
+def rounded(variables: Iterable[Any], unit: float, seed: int = 0) -> list[Pair]:
     """Variables with their values moved by one unit in the last place, up or down."""
-    draw = np.random.default_rng(0)
+    draw = np.random.default_rng(seed)
     return [
         (variable, numbers(variable.value) * (1 + unit * draw.choice([-1.0, 1.0], tuple(variable.shape))))
         for variable in variables

@@ -30,6 +30,9 @@ _SIZES = (8, 32, 96)
 _FEWEST = 16
 """Values of a channel, so that the largest of them is not small by chance."""
 
+_DRAWS = 3
+"""Roundings, in each of which some may cancel."""
+
 Known = dict[Value, Any]
 
 
@@ -121,20 +124,38 @@ def _difference_in(
     inputs, before = _first_that_runs(calls, layers, shapes)
     after = _run(calls, inputs, folded)
     leaving = _leaving(calls, walked)
-    found = {value: _relative(value, before, after) for value in leaving}
-    if all(found[value] <= _tolerated(value) for value in leaving):
-        return max(found.values(), default=0.0)
+    found = {value: _Difference(value, before, after) for value in leaving}
+    if any(one.largest() > _tolerated(value) for value, one in found.items()):
+        noise = _effect_of_rounding(calls, inputs, layers, before, leaving)
+        for value, one in found.items():
+            _require_within(value, one, promise.ROUNDINGS * noise[value], region & plan.moves.keys())
+    return max((one.largest() for one in found.values()), default=0.0)
+
+
+def _effect_of_rounding(
+    calls: list[Call], inputs: Known, layers: Mapping[Site, Any], before: Known, leaving: list[Value]
+) -> dict[Value, Any]:
+    """By how much values of each channel change where every weight of a region does by a unit in the last place.
+
+    Or by that unit itself, where those changes happen to cancel.
+    """
+    unit = promise.unit_of(layers.values())
     variables = [variable for layer in layers.values() for variable in layer.weights]
-    moved = promise.rounded(variables, promise.unit_of(layers.values()))
-    again = _run(calls, inputs, layers, moved)
-    for value, difference in found.items():
-        if not difference <= max(_tolerated(value), promise.ROUNDINGS * _relative(value, before, again)):
-            names = ", ".join(site.path for site in walked.sites if site in region & plan.moves.keys())
-            raise BrokenPromise(
-                f"{names} folded gives other values at {value.source.path}, by {difference:.1e} of their size; "
-                f"{promise.PLEASE}"
-            )
-    return max(found.values())
+    found = {value: unit * _Difference(value, before, before).size() for value in leaving}
+    for seed in range(_DRAWS):
+        again = _run(calls, inputs, layers, promise.rounded(variables, unit, seed))
+        found = {value: np.maximum(one, _Difference(value, before, again).absolute()) for value, one in found.items()}
+    return found
+
+
+def _require_within(value: Value, found: "_Difference", noise: Any, folded: set[Site]) -> None:
+    """Checks a difference against what rounding may make of it."""
+    if not found.is_within(_tolerated(value), noise):
+        names = ", ".join(sorted(site.path for site in folded))
+        raise BrokenPromise(
+            f"{names} folded gives other values at {value.source.path}, by {found.largest():.1e} of their size; "
+            f"{promise.PLEASE}"
+        )
 
 
 def _first_that_runs(
@@ -196,12 +217,35 @@ def _leaving(calls: list[Call], walked: Walk) -> list[Value]:
     return [value for value in given if value in taken_outside | outputs or value not in taken_inside]
 
 
-def _relative(value: Value, before: Known, after: Known) -> float:
-    """The largest difference of what is multiplied and of what is added, relative to the largest of its channel."""
-    axis = _channels(value)
-    found = (np.moveaxis(promise.numbers(known[value]), axis, 0) for known in (before, after))
-    (one, zero), (other, other_zero) = ((values[:, :-1], values[:, -1:]) for values in found)
-    return max(_of_channels(one - zero, other - other_zero), _of_channels(zero, other_zero, one))
+class _Difference:
+    """How far what is multiplied, and what is added, differ at a value before and after, of each channel."""
+
+    def __init__(self, value: Value, before: Known, after: Known) -> None:
+        axis = _channels(value)
+        both = (np.moveaxis(promise.numbers(known[value]), axis, 0) for known in (before, after))
+        (one, zero), (other, other_zero) = ((values[:, :-1], values[:, -1:]) for values in both)
+        self._finite = np.isfinite(other).all() and np.isfinite(other_zero).all()
+        self._absolute = np.stack([_largest((one - zero) - (other - other_zero)), _largest(zero - other_zero)])
+        self._size = np.stack([_largest(one - zero), np.maximum(_largest(one), _largest(zero))])
+
+    def absolute(self) -> Any:
+        """The larger of both, shape (channels,): what is rounded at the size of one is rounded in the other, too."""
+        return self._absolute.max(0)
+
+    def size(self) -> Any:
+        """The largest value of each channel."""
+        return self._size.max(0)
+
+    def largest(self) -> float:
+        """The largest one, relative to the largest value of its channel."""
+        if not self._finite:
+            return math.inf
+        nothing = np.where(self._absolute > 0, np.inf, 0.0)
+        return float(np.divide(self._absolute, self._size, out=nothing, where=self._size > 0).max(initial=0.0))
+
+    def is_within(self, relative: float, absolute: Any) -> bool:
+        """Whether each is at most one of both."""
+        return bool(self._finite and (self._absolute <= np.maximum(relative * self._size, absolute)).all())
 
 
 def _channels(value: Value) -> int:
@@ -210,18 +254,9 @@ def _channels(value: Value) -> int:
     return channels(layer, len(value.shape)) if is_linear(layer) else len(value.shape) - 1
 
 
-def _of_channels(a: Any, b: Any, *more: Any) -> float:
-    """The largest difference of two arrays of shape (channels, ...) over the largest value of the channel."""
-    if not np.isfinite(b).all():
-        return math.inf
-    difference = _largest_of_channels(a - b)
-    size = np.max([_largest_of_channels(one) for one in (a, *more)], axis=0)
-    ratio = np.divide(difference, size, out=np.where(difference > 0, np.inf, 0.0), where=size > 0)
-    return float(ratio.max(initial=0.0))
-
-
-def _largest_of_channels(a: Any) -> Any:
-    return np.abs(a).reshape(len(a), -1).max(1, initial=0.0)
+def _largest(values: Any) -> Any:
+    """The largest of each channel, the first axis."""
+    return np.abs(values).reshape(len(values), -1).max(1, initial=0.0)
 
 
 def _tolerated(value: Value) -> float:
