@@ -49,8 +49,8 @@ def test_a_layer_that_computes_something_else_is_found_where_the_outputs_hide_it
 
 
 def test_a_weight_that_was_not_carried_is_found(monkeypatch):
-    def forgetful(pairs):
-        found = rebuild_carry(pairs)
+    def forgetful(*arguments):
+        found = rebuild_carry(*arguments)
         found[0][1].assign(2 * found[0][1])
         return found
 
