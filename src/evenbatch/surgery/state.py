@@ -31,8 +31,8 @@ def _pairs(layer: Any, new: Any, twins: Twins, seen: set[int]) -> Iterator[Pair]
     if type(layer) is not type(new):
         return  # it was replaced: what it holds is its own affair
     held = [one for one in graph.held_layers(layer) if not twins.is_gone(one)]
-    if all(twins.known(one) is not None for one in held):
-        for one in held:
+    if graph.graph_of(layer) is not None and all(twins.known(one) is not None for one in held):
+        for one in held:  # in another order, it may be, than the new model has them, where layers are gone
             yield from _pairs(one, twins.known(one), twins, seen)
         return
     news = graph.held_layers(new)
