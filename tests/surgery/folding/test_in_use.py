@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import NORM, assert_equal_outputs, chain, filled, fold, norms, outputs
+from folds import NORM, assert_equal_outputs, chain, filled, fold, norms, outputs
 
 import evenbatch as eb
 from evenbatch.errors import InvalidArgument, UnsupportedModel

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import NORM, chain, filled, fold, norms, refused
+from folds import NORM, chain, filled, fold, norms, refused
 
 import evenbatch as eb
 

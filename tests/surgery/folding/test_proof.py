@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import NORM, chain, filled, norms, outputs
+from folds import NORM, chain, filled, norms, outputs
 
 import evenbatch as eb
 from evenbatch.errors import BrokenPromise

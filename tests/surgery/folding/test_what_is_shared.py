@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from cases import NORM, filled, fold, norms, refused
+from folds import NORM, filled, fold, norms, refused
 
 import evenbatch as eb
 

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cases import NORM, assert_equal_outputs, filled, norms
+from folds import NORM, assert_equal_outputs, filled, norms
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
