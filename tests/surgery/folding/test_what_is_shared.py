@@ -122,7 +122,7 @@ REASONS = {
     "another dtype": (lambda x: NORM(dtype="bfloat16")(layers.Dense(3)(x)), "computes in float32, and"),
     "nothing before": (lambda x: NORM()(x), "before it come the model's inputs"),
     "nothing after": (lambda x: NORM()(layers.ReLU()(x)), "after it comes an output of the model"),
-    "an operation": (lambda x: NORM()(layers.Dense(3)(x) * 2.0), "multiply (Multiply), before it, is no layer that"),
+    "an operation": (lambda x: NORM()(layers.Dense(3)(x) * 2.0), "(Multiply), before it, is no layer that"),
     "an unknown layer": (lambda x: NORM()(layers.LayerNormalization()(x)), "is no layer that it folds into or moves"),
 }
 
