@@ -13,9 +13,9 @@ import keras
 import numpy as np
 
 from evenbatch import kernels
-from evenbatch.errors import UnsupportedModel
 from evenbatch.layers import ConditionalBatchNormalization
 from evenbatch.surgery.recalibration.population import Population
+from evenbatch.surgery.recalibration.targets import below
 
 Gives = Literal["nothing", "inference", "its own moments"]
 """What a layer that is listened to returns: its inputs as they are, since nobody takes its outputs; its inputs
@@ -32,12 +32,14 @@ class Ears:
         on: The ids of the layers.
         gives: What these return.
         called: The layers that have been called, each once, in this order.
+        deaf: A layer whose values could not be seen, where there was one.
     """
 
     def __init__(self, told: Told) -> None:
         self.on: Collection[int] = ()
         self.gives: Gives = "inference"
         self.called: dict[int, None] = {}
+        self.deaf: Any = None
         self._told = told
 
     def call_of(self, layer: Any) -> Callable[..., Any]:
@@ -51,7 +53,7 @@ class Ears:
             if id(layer) not in self.on:
                 return plain(inputs, *args[1:], **keywords)
             batch = _statistics(layer, inputs, keywords.get("mask", args[1] if len(args) > 1 else None))
-            self._told(layer, _population(layer, batch))
+            self._tell(layer, batch)
             if self.gives == "nothing":
                 return _first(layer, inputs)
             moments = [(layer.moving_mean, batch.mean), (layer.moving_variance, batch.variance)]
@@ -60,18 +62,46 @@ class Ears:
 
         return call
 
+    def _tell(self, layer: Any, batch: kernels.Statistics) -> None:
+        try:
+            count, mean, variance = (np.asarray(_numbers(one), np.float64) for one in batch)
+        except Exception:  # each framework says in its own way that within a trace there are no numbers
+            self.deaf = layer
+            raise
+        self._told(layer, Population(float(count), mean, variance * float(count)))
+
 
 @contextmanager
-def listening(layers: Sequence[Any], told: Told) -> Iterator[Ears]:
-    """Within, each of the layers computes as in inference, and tells what it is given where its ear is on."""
+def listening(layers: Sequence[Any], every: Sequence[Any], told: Told) -> Iterator[Ears]:
+    """Within, normalizations compute as in inference, and tell what they are given where their ears are on.
+
+    Args:
+        layers: The normalizations.
+        every: Every layer of the model. None is rematerialized, which would hide the values on JAX, and recurrent ones
+            are unrolled: their loops would hide them too, or call a cell once more at the first step.
+        told: Is told.
+    """
     ears = Ears(told)
+    loops = [layer for layer in every if isinstance(layer, keras.layers.RNN)]
+    unrolled = [layer.unroll for layer in loops]
     try:
+        for layer in every:  # past Keras' account of what a layer holds
+            vars(layer)["rematerialized_call"] = _as_it_is
+        for layer in loops:
+            layer.unroll = layer.unroll or not {id(one) for one in below(layer)}.isdisjoint(map(id, layers))
         for layer in layers:
-            vars(layer)["call"] = ears.call_of(layer)  # past Keras' account of what a layer holds
+            vars(layer)["call"] = ears.call_of(layer)
         yield ears
     finally:
-        for layer in layers:
+        for layer in every:
+            vars(layer).pop("rematerialized_call", None)
             vars(layer).pop("call", None)
+        for layer, before in zip(loops, unrolled, strict=True):
+            layer.unroll = before
+
+
+def _as_it_is(layer_call: Any, *_: Any, **__: Any) -> Any:
+    return layer_call
 
 
 def _first(layer: Any, inputs: Any) -> Any:
@@ -84,17 +114,6 @@ def _statistics(layer: Any, inputs: Any, mask: Any) -> kernels.Statistics:
     x = x if keras.backend.is_float_dtype(x.dtype) else keras.ops.cast(x, "float32")
     found = kernels.moments(x, layer.axis) if mask is None else kernels.masked_moments(x, mask, layer.axis)
     return kernels.Statistics(*found)
-
-
-def _population(layer: Any, batch: kernels.Statistics) -> Population:
-    try:
-        count, mean, variance = (np.asarray(_numbers(one), np.float64) for one in batch)
-    except Exception as error:  # each framework says in its own way that within a trace there are no numbers
-        raise UnsupportedModel(
-            f"{layer.path or layer.name}: the values that this layer is given are hidden in a loop or function that "
-            "the backend compiles, so their statistics cannot be taken; call it outside of it"
-        ) from error
-    return Population(float(count), mean, variance * float(count))
 
 
 def _numbers(value: Any) -> Any:

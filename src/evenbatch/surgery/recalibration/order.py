@@ -8,12 +8,13 @@ Layers that stand before themselves, since one is applied to what came of its ow
 calls are taken one after another, each with the statistics of the calls before it.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from evenbatch import graph
 from evenbatch.sites import Call, walk
+from evenbatch.surgery.recalibration.targets import below
 
 Hearing = tuple[int, int]
 """A step and a layer that is called in it, by their positions."""
@@ -65,7 +66,7 @@ def program(model: Any, layers: Sequence[Any]) -> Program:
     walked = walk(model)
     if graph.graph_of(model) is None:
         whole = object()
-        hears = sorted({place[id(one)] for one in _below(model) if id(one) in place})
+        hears = sorted({place[id(one)] for one in below(model) if id(one) in place})
         return Program([Step(model.name, [whole], [], hears, True, _called(model, whole))], [whole])
     return Program([_step(call, place) for call in walked.calls], walked.inputs)
 
@@ -85,17 +86,8 @@ def _step(call: Call, place: Mapping[int, int]) -> Step:
     if id(layer) in place:
         hears = [place[id(layer)]]
         return Step(call.site.path, call.takes, call.gives, hears, False, lambda known, _: call.run(known, False))
-    hears = sorted({place[id(one)] for one in _below(layer) if id(one) in place})
+    hears = sorted({place[id(one)] for one in below(layer) if id(one) in place})
     return Step(call.site.path, call.takes, call.gives, hears, bool(hears), call.run)
-
-
-def _below(layer: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    seen = set() if seen is None else seen
-    for held in [layer, *graph.held_layers(layer)]:
-        if id(held) not in seen:
-            seen.add(id(held))
-            yield held
-            yield from _below(held, seen)
 
 
 @dataclass(frozen=True)

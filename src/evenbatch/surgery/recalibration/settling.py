@@ -5,10 +5,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+import keras
 import numpy as np
 
 from evenbatch import graph, sharing
-from evenbatch.errors import EvenbatchError, InvalidData
+from evenbatch.errors import InvalidData, UnsupportedModel
 from evenbatch.surgery.recalibration.batches import Batches
 from evenbatch.surgery.recalibration.feeds import Feeds, examples
 from evenbatch.surgery.recalibration.listening import Ears, listening
@@ -62,13 +63,18 @@ def settle(model: Any, targets: Targets, data: Any, options: Options, watch: Wat
         UnsupportedModel: values that are needed are hidden from us.
     """
     plan = program(model, targets.layers)
+    if not any(step.hears for step in plan.steps):
+        raise UnsupportedModel(
+            f"{targets.sites[0].path} is not called on the way from the inputs of {model.name!r} to its outputs, so "
+            "there is no data to recalibrate it on; pass the model that calls it"
+        )
     feeds = Feeds(model, plan.feeds)
     batches = Batches(data, feeds, options.batch_size, options.max_batches)
     settling = _Settling(model, targets, feeds, batches, options, watch)
-    every = [site.layer for site in targets.found]
+    layers = [site.layer for site in targets.found]
     watch.begin()
     try:
-        with listening(every, settling.told) as ears, graph.losses_kept(targets.holders):
+        with listening(layers, targets.every, settling.told) as ears, graph.losses_kept(targets.every):
             return settling.outcome(plan, ears)
     finally:
         watch.end()
@@ -143,9 +149,12 @@ class _Settling:
         try:
             with by_itself(), loops_in_python() if step.is_opaque else nullcontext():
                 return step.run(known, self._options.dropout)
-        except EvenbatchError:
-            raise
         except Exception as error:
+            if (deaf := self._ears.deaf) is not None:
+                raise UnsupportedModel(
+                    f"{deaf.path or deaf.name}: the values that this layer is given are hidden in a loop or function "
+                    f"that {keras.backend.backend()} compiles, so their statistics cannot be taken; call it outside"
+                ) from error
             raise InvalidData(
                 f"data must be what the model can be called on, and {step.name} cannot be called on these: "
                 f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

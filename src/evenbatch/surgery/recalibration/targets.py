@@ -1,10 +1,12 @@
 """Which normalizations of a model get new statistics, and why the others keep theirs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
+from evenbatch import graph
 from evenbatch.errors import InvalidArgument, UnsupportedModel
 from evenbatch.layers import ConditionalBatchNormalization
 from evenbatch.layers.moving_statistics import MovingStatistics
@@ -22,12 +24,12 @@ class Targets:
     Attributes:
         found: All of them.
         kept: By position among these, why the layer keeps its statistics.
-        holders: Every layer of the model.
+        every: Every layer of the model, itself among them.
     """
 
     found: list[Site]
     kept: dict[int, str]
-    holders: list[Any]
+    every: list[Any]
 
     @property
     def sites(self) -> list[Site]:
@@ -51,8 +53,7 @@ def targets(model: Any, *, frozen: bool) -> Targets:
         UnsupportedModel: none gets new statistics.
         InvalidArgument: all that could get them are frozen.
     """
-    every = [site for site in sites(model) if isinstance(site.layer, keras.layers.Layer)]
-    found = [site for site in every if isinstance(site.layer, _KERAS)]
+    found = [site for site in sites(model) if isinstance(site.layer, _KERAS)]
     kept = {i: why for i, site in enumerate(found) if (why := _why_kept(site.layer, frozen))}
     if not found:
         raise UnsupportedModel(
@@ -66,8 +67,17 @@ def targets(model: Any, *, frozen: bool) -> Targets:
         )
     if len(kept) == len(found):
         raise UnsupportedModel(f"no batch normalization can be recalibrated; {found[0].path}: {kept[0]}")
-    layers = [site.layer for site in every]
-    return Targets(found, kept, [model, *(layer for layer in layers if layer is not model)])
+    return Targets(found, kept, list(below(model)))
+
+
+def below(layer: Any, seen: set[int] | None = None) -> Iterator[Any]:
+    """A layer and all that it holds, at any depth, each once."""
+    seen = set() if seen is None else seen
+    if id(layer) not in seen:
+        seen.add(id(layer))
+        yield layer
+        for held in graph.held_layers(layer):
+            yield from below(held, seen)
 
 
 def _why_kept(layer: Any, frozen: bool) -> str:

@@ -7,6 +7,7 @@ import oracle
 import pytest
 
 import evenbatch as eb
+from evenbatch.errors import UnsupportedModel
 from evenbatch.surgery.recalibration import replay
 
 layers = keras.layers
@@ -41,8 +42,10 @@ def assert_same(one, other, tolerance=1e-6):
         oracle.assert_equal_statistics(found, expected, tolerance)
 
 
-@pytest.mark.parametrize("norm", [THEIRS, OURS], ids=["theirs", "ours"])
-@pytest.mark.parametrize("kind", [name for name in models.KINDS if name not in CIRCULAR])
+PLAIN = [name for name in models.KINDS if name not in CIRCULAR]
+
+
+@pytest.mark.parametrize(("kind", "norm"), [*((kind, THEIRS) for kind in PLAIN), ("residual", OURS), ("wrapped", OURS)])
 def test_every_layer_has_the_statistics_of_its_inputs_in_inference(kind, norm):
     model = models.filled(models.KINDS[kind](norm))
     x = models.inputs_of(model, 23)
@@ -303,3 +306,75 @@ def test_the_report_says_how_far_the_statistics_have_moved():
         "1 batch normalization layer recalibrated on 2 examples in 1 batch; 1 stage.",
         "The means moved most at norm, by 5 standard deviations.",
     ]
+
+
+def test_layers_that_are_computed_again_for_a_gradient_are_not_hidden():
+    found = []
+    for mode in ("full", None):
+        with keras.RematScope(mode):
+            inputs = keras.Input((5,))
+            block = models.Block(layers.Dense(4), THEIRS(), [THEIRS()])
+            model = models.filled(keras.Model(inputs, THEIRS()(block(inputs))))
+        found.append(recalibrated(model, draw(20, 5)))
+    assert_same(*found)
+
+
+class Mapped(layers.Layer):
+    """Calls its normalization in a function that every backend traces."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.norm = THEIRS(name="norm")
+
+    def build(self, shape):
+        self.norm.build((None, shape[-1]))
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def call(self, x, training=None):
+        if isinstance(x, keras.KerasTensor):
+            return keras.ops.zeros_like(x)
+        return keras.ops.vectorized_map(lambda rows: self.norm(rows, training=training), x)
+
+
+def test_values_that_are_hidden_in_a_trace_are_said():
+    inputs = keras.Input((4, 3))
+    with pytest.raises(UnsupportedModel, match=r"norm: the values that this layer is given are hidden") as caught:
+        recalibrated(keras.Model(inputs, Mapped()(inputs)), draw(6, 4, 3))
+    assert "\n" not in str(caught.value)
+
+
+class WithLayerAside(keras.Model):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.aside = THEIRS(name="aside")
+        self.aside.build((None, 5))
+
+
+def test_a_layer_that_no_data_reach_is_said():
+    inputs = keras.Input((5,))
+    with pytest.raises(UnsupportedModel, match="aside is not called on the way from the inputs"):
+        recalibrated(WithLayerAside(inputs, layers.Dense(3)(inputs)), draw(6, 5))
+
+
+class Cell(layers.Layer):
+    """A recurrent step of the user's, which a backend may run in a loop that it compiles."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size, self.norm = 3, THEIRS(name="norm")
+
+    def build(self, shape):
+        self.norm.build((None, shape[-1]))
+
+    def call(self, x, states, training=None):
+        return self.norm(x, training=training), states
+
+
+def test_loops_of_recurrent_layers_are_run_where_their_values_are_seen():
+    inputs = keras.Input((4, 3))
+    x = draw(6, 4, 3)
+    new = recalibrated(keras.Model(inputs, layers.RNN(Cell())(inputs)), x)
+    rows = x.reshape(-1, 3).astype("float64")
+    oracle.assert_equal_statistics(of(new)[0], (rows.mean(axis=0), rows.var(axis=0)))
