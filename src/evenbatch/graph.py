@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import keras
+from keras.src import ops as operations
 from keras.src.models.functional import Functional, functional_like_constructor
 
 MACHINERY = frozenset(
@@ -19,6 +20,9 @@ MACHINERY = frozenset(
 )
 """Attributes in which Keras and its backends keep account of what a layer holds; no code of a user's put it there."""
 
+
+SUMS = (operations.numpy.Add, operations.numpy.Subtract)
+"""What `x + y` and `x - y` of symbolic tensors become."""
 
 SET_BY_KERAS = frozenset({"name", "built", "compiled", "stop_training", "training", "layers"})
 """Public attributes that Keras and its backends set as a layer is made and used."""
@@ -114,6 +118,40 @@ def calls(functional: Any) -> list[Any]:
     except CycleError:
         order = list(TopologicalSorter(parents).static_order())
     return [node for node in order if not node.is_input]
+
+
+def tensors_into(functional: Any, node: Any) -> list[Any]:
+    """The tensors that a node calls a Functional model with, in the order of its inputs."""
+    given = node.arguments.args[0] if node.arguments.args else node.arguments.kwargs["inputs"]
+    if isinstance(given, dict) and not isinstance(functional.input, dict):
+        names = [tensor.name for tensor in functional.inputs]
+        if set(names) <= set(given):  # as Keras does, and not in the order of the keys
+            return [given[name] for name in names]
+    return list(keras.tree.flatten(given))
+
+
+def masks_into(node: Any) -> list[Any]:
+    """The tensors that a node passes as masks."""
+    given = keras.tree.flatten(node.arguments.kwargs.get("mask"))
+    return [one for one in given if isinstance(one, keras.KerasTensor)]
+
+
+def maker(tensor: Any) -> Any:
+    """The layer that a symbolic tensor comes from."""
+    return tensor._keras_history.operation
+
+
+def fits(shape: tuple[int | None, ...], dtype: str, tensor: Any) -> bool:
+    """Whether a Functional model takes a value of that shape and dtype for its input `tensor` as it is."""
+    return len(shape) == len(tensor.shape) and dtype == tensor.dtype
+
+
+def fitted(value: Any, tensor: Any) -> Any:
+    """A value as a Functional model takes it for its input `tensor`: of that dtype, and with or without a last axis."""
+    value = keras.ops.cast(value, tensor.dtype)
+    if len(value.shape) == len(tensor.shape) + 1:
+        return keras.ops.squeeze(value, axis=-1)
+    return keras.ops.expand_dims(value, axis=-1) if len(value.shape) == len(tensor.shape) - 1 else value
 
 
 def takes_training(operation: Any) -> bool:

@@ -96,12 +96,14 @@ def require_free(path: Path, *, force: bool) -> None:
 
     Raises:
         InvalidArgument: it does not end in .keras.
-        StorageError: there is a file already and `force` is False, or it is a directory.
+        StorageError: there is a file already and `force` is False, it is a directory, or there is none to put it in.
     """
     if path.suffix != ".keras":
         raise InvalidArgument(f"the output must be a file that ends in .keras, received {str(path)!r}")
     if _kind(path) == "a directory":
         raise StorageError(f"{path} is a directory; name a file that ends in .keras")
+    if _kind(path.parent) != "a directory":
+        raise StorageError(f"the directory {path.parent} does not exist; make it first, or name another one")
     if os.path.lexists(path) and not force:
         raise StorageError(f"{path} exists; choose another name, or replace it with --force")
 

@@ -66,6 +66,7 @@ class Call:
     Attributes:
         site: Whose call it is.
         takes: The values that it takes, in the order of its tensors.
+        masks: Those of them that say which positions count, and are not computed with.
         gives: The values that it gives.
         training: What was recorded for `training` where the layer, or a model around it, was called; None where nothing
             was. It holds where the model is called without `training`, and not in `predict`.
@@ -73,9 +74,15 @@ class Call:
 
     site: Site
     takes: list[Value]
+    masks: list[Value]
     gives: list[Value]
     training: bool | None
     _node: Any
+
+    @property
+    def inputs(self) -> list[Value]:
+        """The values that it computes with."""
+        return [value for value in self.takes if value not in self.masks]
 
     def run(self, known: Mapping[Value, Any], training: bool, layer: Any = None) -> dict[Value, Any]:
         """What the layer gives, by value.
@@ -94,6 +101,15 @@ class Call:
         return dict(zip(self.gives, found, strict=True))
 
 
+@dataclass(eq=False)
+class Entry(Call):
+    """What a model within a model does to a value before its layers get it, which has another dtype or rank."""
+
+    def run(self, known: Mapping[Value, Any], training: bool, layer: Any = None) -> dict[Value, Any]:
+        """The value as the input of the model wants it."""
+        return {self.gives[0]: graph.fitted(known[self.takes[0]], self._node)}
+
+
 @dataclass(frozen=True)
 class Walk:
     """A model as it was walked through.
@@ -101,6 +117,8 @@ class Walk:
     Attributes:
         sites: Every site, each layer once, in the order in which the layers are met.
         calls: Every call, each after those whose values it takes. None of what a layer calls in its own code.
+        beside: The calls in models that are called in such code: in which order, and with what, nobody knows.
+        beside_outputs: The values that these models give.
         inputs: The values that go into the model.
         outputs: The values that are the model's outputs.
     """
@@ -109,6 +127,13 @@ class Walk:
     calls: list[Call]
     inputs: list[Value]
     outputs: list[Value]
+    beside: list[Call] = field(default_factory=list)
+    beside_outputs: list[Value] = field(default_factory=list)
+
+    @property
+    def every_call(self) -> list[Call]:
+        """The calls of the model and those beside it."""
+        return [*self.calls, *self.beside]
 
 
 def sites(model: Any) -> list[Site]:
@@ -131,13 +156,13 @@ def walk(model: Any) -> Walk:
     inner = graph.graph_of(model)
     if inner is None:
         walker.met(model, model.name)
-        return Walk(list(walker.found.values()), [], [], [])
+        return Walk(list(walker.found.values()), [], [], [], walker.beside, walker.beside_outputs)
     layers = graph.input_layers(inner)
     feeds = [_value(walker.met(layer, layer.name), tensor) for layer, tensor in zip(layers, inner.inputs, strict=True)]
     outputs = walker.through(model, inner, "", feeds)
     for value in outputs:
         value.source.leads_out = True
-    return Walk(list(walker.found.values()), walker.calls, feeds, outputs)
+    return Walk(list(walker.found.values()), walker.calls, feeds, outputs, walker.beside, walker.beside_outputs)
 
 
 def upstream(site: Site) -> Iterator[Site]:
@@ -157,6 +182,8 @@ class _Walker:
     def __init__(self) -> None:
         self.found: dict[int, Site] = {}
         self.calls: list[Call] = []
+        self.beside: list[Call] = []
+        self.beside_outputs: list[Value] = []
 
     def met(self, layer: Any, path: str, holder: Site | None = None) -> Site:
         """The site of a layer that is called at that path; what the layer holds is met on the first visit."""
@@ -197,12 +224,28 @@ class _Walker:
         # What a model is called with, it calls its layers with, whatever was recorded for them.
         training = node.arguments.kwargs.get("training") if training is None else training
         if inner is not None:
-            return self.through(layer, inner, f"{path}/", taken[: len(inner.inputs)], training)
+            by_tensor = dict(zip(map(id, node.input_tensors), taken, strict=True))
+            feeds = [by_tensor[id(tensor)] for tensor in graph.tensors_into(inner, node)]
+            entered = [self._entered(*one, f"{path}/") for one in zip(feeds, inner.inputs, strict=True)]
+            return self.through(layer, inner, f"{path}/", entered, training)
         site = self.met(layer, path)
         for value in taken:
             _link(value.source, site)
         given = [_value(site, tensor) for tensor in node.outputs]
-        self.calls.append(Call(site, taken, given, training, node))
+        masks = {id(tensor) for tensor in graph.masks_into(node)}
+        masking = [one for tensor, one in zip(node.input_tensors, taken, strict=True) if id(tensor) in masks]
+        self.calls.append(Call(site, taken, masking, given, training, node))
+        return given
+
+    def _entered(self, value: Value, tensor: Any, prefix: str) -> Value:
+        """A value as the layers of an inner model get it, whose input is `tensor`."""
+        if graph.fits(value.shape, value.dtype, tensor):
+            return value
+        layer = graph.maker(tensor)
+        site = self.met(layer, f"{prefix}{layer.name}")
+        _link(value.source, site)
+        given = _value(site, tensor)
+        self.calls.append(Entry(site, [value], [], [given], None, tensor))
         return given
 
     def _held(self, layer: Any, prefix: str, holder: Site | None) -> None:
@@ -222,9 +265,11 @@ class _Walker:
         """Walks a model that is called where no graph tells, so that its calls are not among the calls."""
         calls, self.calls = self.calls, []
         feeds = [_value(site, tensor) for site, tensor in zip(begins, inner.inputs, strict=True)]
-        ends = [value.source for value in self.through(model, inner, prefix, feeds)]
+        ends = self.through(model, inner, prefix, feeds)
+        self.beside += self.calls
+        self.beside_outputs += ends
         self.calls = calls
-        return ends
+        return [value.source for value in ends]
 
 
 def _value(source: Site, tensor: Any) -> Value:

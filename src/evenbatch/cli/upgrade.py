@@ -28,9 +28,7 @@ def upgrade(
 
         return surgery.upgrade(model, synchronized, return_report=True)
 
-    change_file(
-        source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json
-    )
+    change_file(source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json)
 
 
 def to_keras(
@@ -54,6 +52,4 @@ def to_keras(
 
         return surgery.to_keras(model, synchronized, return_report=True)
 
-    change_file(
-        source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json
-    )
+    change_file(source, target, change, _DOING, force=force, unsafe=unsafe, modules=modules, as_json=as_json)

@@ -1,6 +1,6 @@
 """The places where a layer keeps the layers that it calls in its own code: attributes, and lists and dicts in them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -9,13 +9,14 @@ from evenbatch import graph
 from evenbatch.errors import UnsupportedModel
 
 
-def fill(twin: Any, layer: Any, twins: Mapping[int, Any]) -> None:
+def fill(twin: Any, layer: Any, twins: Mapping[int, Any], gone: Collection[int] = ()) -> None:
     """Puts twins into an unbuilt layer, in the places where `layer` has the layers that they are the twins of.
 
     Args:
         twin: The layer that gets them; it loses what it made for these places itself.
         layer: The layer that shows where they belong.
         twins: By the id of the layers that they are the twins of.
+        gone: The ids of layers that have no twin, and are left out.
 
     Raises:
         UnsupportedModel: one of these layers is in no attribute, so that it cannot be put in its place.
@@ -26,7 +27,7 @@ def fill(twin: Any, layer: Any, twins: Mapping[int, Any]) -> None:
         if _holds(value, twins):
             for old in [one for one in _layers_in(getattr(twin, name, None)) if one not in twins.values()]:
                 graph.forget_layer(twin, old)
-            setattr(twin, name, _mapped(value, twins))
+            setattr(twin, name, _mapped(_without(value, gone), twins))
     placed = {id(one) for one in graph.held_layers(twin)}
     for held in graph.held_layers(layer):
         if id(held) in twins and id(twins[id(held)]) not in placed:
@@ -57,6 +58,15 @@ def _layers_in(value: Any) -> Iterator[Any]:
 
 def _holds(value: Any, twins: Mapping[int, Any]) -> bool:
     return any(id(layer) in twins for layer in _layers_in(value))
+
+
+def _without(value: Any, gone: Collection[int]) -> Any:
+    """The same value without the layers that are gone."""
+    if not any(id(layer) in gone for layer in _layers_in(value)):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without(one, gone) for key, one in value.items() if id(one) not in gone}
+    return [_without(one, gone) for one in value if id(one) not in gone]
 
 
 def _mapped(value: Any, twins: Mapping[int, Any]) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from evenbatch.errors import BrokenPromise
 from evenbatch.graph import losses_kept
 from evenbatch.sites import Site, sites
+from evenbatch.surgery.precision import full_precision
 from evenbatch.surgery.probe import probe_inputs
 from evenbatch.surgery.state import Pair
 
@@ -60,7 +61,7 @@ def check(model: Any, new: Any, exchanged: Iterable[Pair], variables: Iterable[P
     require_nothing_shared(sites(model), sites(new))
     exchanged = [(layer, twin) for layer, twin in exchanged if layer.built]
     of_exchanged = {id(variable) for layer, _ in exchanged for variable in layer.weights}
-    with losses_kept(layers_of(model)):
+    with losses_kept(layers_of(model)), full_precision():
         for layer, twin in exchanged:
             _require_equal_layers(layer, twin)
         return agreement_of_outputs(model, new, [pair for pair in variables if id(pair[0]) in of_exchanged])

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,10 +12,18 @@ from evenbatch.errors import EvenbatchError, UnsupportedModel
 from evenbatch.surgery import places
 
 Replace = Callable[[Any], Any | None]
-"""Gives the unbuilt layer that is to stand in the place of the given one, `GONE`, or None to keep it."""
+"""Gives the unbuilt layer that is to stand in the place of the given one, a `Gone`, or None to keep it."""
 
-GONE = object()
-"""Stands for no layer: what the given one took goes to those that took what it gave."""
+
+@dataclass(frozen=True)
+class Gone:
+    """Stands for no layer: what the given one took goes to those that took what it gave.
+
+    Attributes:
+        keeps_name: Whether an `Identity` takes its name, as where that is the name of an output of the model.
+    """
+
+    keeps_name: bool = False
 
 
 class Twins:
@@ -29,6 +38,7 @@ class Twins:
         self._replace = replace
         self._made: dict[int, tuple[Any, Any]] = {}
         self._replacements: set[int] = set()
+        self._stand_ins: dict[int, Any] = {}
         every = list(_below(model, Counter()))
         self._classes = {type(layer).__name__: type(layer) for layer in every}
         holders = Counter(id(held) for layer in every for held in {id(h): h for h in graph.held_layers(layer)}.values())
@@ -36,7 +46,7 @@ class Twins:
 
     def is_gone(self, layer: Any) -> bool:
         """Whether nothing is to stand in the place of a layer, which has one input and is called by a graph alone."""
-        return self._replace(layer) is GONE
+        return isinstance(self._replace(layer), Gone)
 
     def of(self, layer: Any, path: str) -> Any:
         """The twin of a layer that stands at `path`.
@@ -79,15 +89,13 @@ class Twins:
     def _maker(self, layer: Any) -> Callable[[Any, str], Any]:
         if isinstance(layer, keras.layers.Lambda):
             return _lambda
-        if isinstance(layer, keras.Sequential) and type(layer).__init__ is keras.Sequential.__init__:
+        if makes_its_own_graph(layer):
+            return _refuse if self._is_touched(layer) else self._from_config
+        if isinstance(layer, keras.Sequential):
             return self._sequential
-        if graph.is_functional(layer) and graph.takes_a_graph(layer):
+        if graph.is_functional(layer):
             return self._functional
-        if not self._is_touched(layer):
-            return self._from_config
-        if graph.is_functional(layer) or isinstance(layer, keras.Sequential):
-            return _refuse
-        return self._with_places_filled
+        return self._with_places_filled if self._is_touched(layer) else self._from_config
 
     def _is_touched(self, layer: Any) -> bool:
         """Whether what it holds is more than its own affair: something is replaced, or shared with others."""
@@ -95,31 +103,43 @@ class Twins:
         return any(id(one) in self._shared or self._has_another(one) for one in below)
 
     def _has_another(self, layer: Any) -> bool:
+        if self.is_gone(layer):
+            return True
         if id(layer) not in self._made and (twin := self._replaced(layer)) is not None:
             self._made[id(layer)] = layer, twin
         return id(layer) in self._made
 
     def _replaced(self, layer: Any) -> Any | None:
         twin = self._replace(layer)
-        if twin is GONE:
+        if isinstance(twin, Gone):
             raise UnsupportedModel(f"{layer.name}: no layer can be left out of what calls it in its own code")
         self._replacements |= {id(twin)} if twin is not None else set()
         return twin
 
     def _sequential(self, model: Any, path: str) -> Any:
-        stay = [layer for layer in graph.held_layers(model) if not self.is_gone(layer)]
-        twins = [self.of(layer, _join(path, layer)) for layer in stay]
-        if all(isinstance(layer, keras.layers.InputLayer) for layer in stay):
-            # Keras calls no Sequential model without layers.
-            twins.append(keras.layers.Identity(name=graph.held_layers(model)[-1].name))
+        held = graph.held_layers(model)
+        twins = [self._stand_in(one) if self.is_gone(one) else self.of(one, _join(path, one)) for one in held]
+        twins = [twin for twin in twins if twin is not None]
+        if held and all(isinstance(twin, keras.layers.InputLayer) for twin in twins):
+            twins.append(_identity_like(held[-1]))  # Keras calls no Sequential model without layers
         return type(model)(twins, name=model.name)
+
+    def _stand_in(self, layer: Any) -> Any | None:
+        """What has the name of a layer that is gone, one for all of its calls."""
+        found = self._replace(layer)
+        if not (isinstance(found, Gone) and found.keeps_name):
+            return None
+        if id(layer) not in self._stand_ins:
+            self._stand_ins[id(layer)] = _identity_like(layer)
+        return self._stand_ins[id(layer)]
 
     def _functional(self, model: Any, path: str) -> Any:
         inputs = [self.of(layer, _join(path, layer)).output for layer in graph.input_layers(model)]
         twin_of = {id(tensor): twin for tensor, twin in zip(model.inputs, inputs, strict=True)}
         for node in graph.calls(model):
             if self.is_gone(node.operation):
-                twin_of[id(node.outputs[0])] = twin_of[id(node.input_tensors[0])]
+                stand_in, taken = self._stand_in(node.operation), twin_of[id(node.input_tensors[0])]
+                twin_of[id(node.outputs[0])] = taken if stand_in is None else stand_in(taken)
                 continue
             arguments, keywords = node.arguments.fill_in(twin_of)
             _refuse_variables((arguments, keywords), _join(path, node.operation))
@@ -145,19 +165,37 @@ class Twins:
         return self._made[id(operation)][1]
 
     def _from_config(self, layer: Any, path: str) -> Any:
-        twin = _made_of_config(layer)
+        twin = made_of_config(layer)
         if {id(held) for held in graph.held_layers(twin)} & {id(held) for held in graph.held_layers(layer)}:
             self._fill_places(twin, layer, path)  # its configuration gave away the very layers that it holds
         return twin
 
     def _with_places_filled(self, layer: Any, path: str) -> Any:
-        twin = _made_of_config(layer)
+        twin = made_of_config(layer)
         self._fill_places(twin, layer, path)
         return twin
 
     def _fill_places(self, twin: Any, layer: Any, path: str) -> None:
         stay = [held for held in graph.held_layers(layer) if not self.is_gone(held)]
-        places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in stay})
+        gone = {id(held) for held in graph.held_layers(layer)} - {id(held) for held in stay}
+        places.fill(twin, layer, {id(held): self.of(held, _join(path, held)) for held in stay}, gone)
+
+
+def makes_its_own_graph(layer: Any) -> bool:
+    """Whether the constructor of a model's class makes its layers, so that none of them can be exchanged."""
+    if isinstance(layer, keras.Sequential):
+        return type(layer).__init__ is not keras.Sequential.__init__
+    return graph.is_functional(layer) and not graph.takes_a_graph(layer)
+
+
+def fixed_within(model: Any) -> set[int]:
+    """The ids of the layers of a model that are in others of it which make their own graph."""
+    inner = [layer for layer in _below(model, Counter()) if layer is not model and makes_its_own_graph(layer)]
+    return {id(layer) for one in inner for layer in _below(one, Counter())}
+
+
+def _identity_like(layer: Any) -> Any:
+    return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
 
 
 def _refuse_patched(layer: Any, path: str) -> None:
@@ -168,19 +206,23 @@ def _refuse_patched(layer: Any, path: str) -> None:
         )
 
 
-def _made_of_config(layer: Any) -> Any:
+def made_of_config(layer: Any, **others: Any) -> Any:
     """From its configuration; where that cannot be read back, with the very functions that the layer has.
 
     Such are an activation or an initializer of the user's that nobody has registered. They have no state.
+
+    Args:
+        layer: A layer.
+        **others: Arguments that are others than its own.
     """
-    config = layer.get_config()
+    config = {**layer.get_config(), **others}
     try:
         return type(layer).from_config({**config})
     except Exception:
         live = {key: getattr(layer, key) for key, value in config.items() if _is_a_function(layer, key, value)}
         if not live:
             raise
-        return type(layer).from_config({**layer.get_config(), **live})
+        return type(layer).from_config({**layer.get_config(), **others, **live})
 
 
 def _is_a_function(layer: Any, key: str, value: Any) -> bool:

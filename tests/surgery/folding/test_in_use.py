@@ -44,7 +44,8 @@ def test_regularizers_of_other_weights_are_gone():
     model = chain(
         (4,), layers.Dense(3, **regularized), NORM(gamma_regularizer=l2), layers.ReLU(), layers.Dense(2, **regularized)
     )
-    new, _ = fold(model)
+    with pytest.warns(UserWarning, match="Regularizers and constraints of layers that took something in are gone"):
+        new, _ = fold(model)
     assert len(new.losses) == 2
     assert new.layers[1].kernel.constraint is None
     assert new.layers[-1].kernel.constraint is not None

@@ -95,7 +95,7 @@ class Caller(layers.Layer):
 def test_what_is_called_in_code_stays():
     inputs = keras.Input((4,))
     model = filled(keras.Model(inputs, Caller(NORM(name="norm"), name="caller")(inputs)))
-    assert refused(model) == "it is called in the code of caller, where nobody knows what comes before it"
+    assert refused(model) == "it is called in code, of caller, where no graph tells what comes before it"
 
 
 def test_what_normalizes_by_its_batch_in_inference_stays():
@@ -116,7 +116,7 @@ class OfTheUser(NORM):
 
 
 REASONS = {
-    "a subclass": (lambda x: OfTheUser()(layers.Dense(3)(x)), "it is a subclass, with code of its own"),
+    "a subclass": (lambda x: OfTheUser()(layers.Dense(3)(x)), "it has code of its own, as a subclass or"),
     "an activation": (lambda x: NORM()(layers.Dense(3, activation="relu")(x)), "applies relu to what it computes"),
     "another axis": (lambda x: NORM(axis=1)(layers.Conv1D(3, 1)(layers.Reshape((2, 2))(x))), "along axis 2, and not"),
     "another dtype": (lambda x: NORM(dtype="bfloat16")(layers.Dense(3)(x)), "computes in float32, and"),

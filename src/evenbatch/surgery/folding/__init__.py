@@ -12,14 +12,14 @@ import keras
 import numpy as np
 
 from evenbatch.errors import UnsupportedModel
-from evenbatch.sites import Site, walk
+from evenbatch.sites import Site, Walk, walk
 from evenbatch.surgery.compile_state import carry_settings
 from evenbatch.surgery.folding.plan import Plan, planned
 from evenbatch.surgery.folding.proof import check
 from evenbatch.surgery.given import require_built
 from evenbatch.surgery.rebuild import Rebuilt, rebuild
 from evenbatch.surgery.report import Change, SurgeryReport
-from evenbatch.surgery.twins import GONE
+from evenbatch.surgery.twins import Gone, fixed_within
 
 __all__ = ["fold"]
 
@@ -60,15 +60,15 @@ def fold(model: Any, *, return_report: bool = False) -> Any:
     require_built(model)
     walked = walk(model)
     _require_normalization(model, walked.sites)
-    plan = planned(walked)
+    plan = planned(walked, fixed_within(model))
     twins = {id(site.layer): layer.twin() for site, layer in plan.changed.items()}
-    twins |= {id(site.layer): GONE for site in plan.moves}
+    twins |= {id(site.layer): Gone(keeps_name=_names_an_output(site, walked)) for site in plan.moves}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras says of the model, it said when the given one was made
         rebuilt = rebuild(model, lambda layer: twins.get(id(layer)), carry_settings)
         _fill(plan, rebuilt)
         agreement = check(model, walked, plan, rebuilt)
-    notes = [*([] if plan.moves else ["Nothing could be folded: the new model is equal."]), *rebuilt.notes]
+    notes = [*_notes(plan), *rebuilt.notes]
     for note in notes:
         warnings.warn(note, stacklevel=2)
     report = SurgeryReport(_changes(walked.sites, plan), tuple(notes), *agreement.outputs, agreement.places)
@@ -80,6 +80,23 @@ def _require_normalization(model: Any, sites: list[Site]) -> None:
         raise UnsupportedModel(
             f"the model {model.name!r} has no batch normalization, so that there is nothing to fold; use it as it is"
         )
+
+
+def _names_an_output(site: Site, walked: Walk) -> bool:
+    """Whether an output of the model has the name of a layer."""
+    return any(value.source is site for value in walked.outputs)
+
+
+def _notes(plan: Plan) -> list[str]:
+    if not plan.moves:
+        return ["Nothing could be folded: the new model is equal."]
+    gone = [variable for site in [*plan.changed, *plan.moves] for variable in site.layer.weights]
+    if not any(variable.regularizer is not None or variable.constraint is not None for variable in gone):
+        return []
+    return [
+        "Regularizers and constraints of layers that took something in are gone, since they were meant for other "
+        "weights; the loss is without them."
+    ]
 
 
 def _fill(plan: Plan, rebuilt: Rebuilt) -> None:

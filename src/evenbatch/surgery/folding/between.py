@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from evenbatch import graph
 from evenbatch.sites import Call
 from evenbatch.surgery.folding.affine import Affine
 from evenbatch.surgery.folding.refusal import Refused
@@ -58,6 +59,8 @@ def moved_down(call: Call, placed: Placed) -> Placed:
 def _require_passing(call: Call, affine: Affine) -> None:
     """Checks that a layer of one input does to `f(x)` what it does to `x`, in inference."""
     layer, kind = call.site.layer, type(call.site.layer)
+    if call.masks:
+        raise Refused("is called with a mask")
     if kind in _RANDOM:
         if call.training:
             raise Refused("is called with training=True, and so is random in inference, too")
@@ -82,7 +85,7 @@ def _channels(call: Call, rank: int) -> int:
 
 
 def _axis_before(call: Call, axis: int) -> int:
-    layer, before, after = call.site.layer, len(call.takes[0].shape), len(call.gives[0].shape)
+    layer, before, after = call.site.layer, len(call.inputs[0].shape), len(call.gives[0].shape)
     if not isinstance(layer, _OVER_PLACES):
         return axis
     _require_channels(axis, 1 if before != after else _channels(call, after))
@@ -90,7 +93,7 @@ def _axis_before(call: Call, axis: int) -> int:
 
 
 def _axis_after(call: Call, axis: int) -> int:
-    layer, before, after = call.site.layer, len(call.takes[0].shape), len(call.gives[0].shape)
+    layer, before, after = call.site.layer, len(call.inputs[0].shape), len(call.gives[0].shape)
     if not isinstance(layer, _OVER_PLACES):
         return axis
     _require_channels(axis, _channels(call, before))
@@ -103,8 +106,8 @@ def _require_channels(axis: int, expected: int) -> None:
 
 
 def _flattened(call: Call, affine: Affine, axis: int) -> Placed:
-    shape = [size for size in call.takes[0].shape[1:] if size is not None]
-    if len(shape) < len(call.takes[0].shape) - 1:
+    shape = [size for size in call.inputs[0].shape[1:] if size is not None]
+    if len(shape) < len(call.inputs[0].shape) - 1:
         raise Refused("flattens an input of open size")
     along = [1] * len(shape)
     along[axis - 1] = -1
@@ -116,24 +119,26 @@ def _flattened(call: Call, affine: Affine, axis: int) -> Placed:
 
 def _to_each(call: Call, affine: Affine, axis: int) -> list[Placed]:
     _require_one_shape(call)
-    return [(affine, axis)] * len(call.takes)
+    return [(affine, axis)] * len(call.inputs)
 
 
 def _shift_to_the_first(call: Call, affine: Affine, axis: int) -> list[Placed]:
     _require_one_shape(call)
-    return [(affine, axis), *[(affine.unshifted(), axis)] * (len(call.takes) - 1)]
+    return [(affine, axis), *[(affine.unshifted(), axis)] * (len(call.inputs) - 1)]
 
 
 def _require_one_shape(call: Call) -> None:
-    if any(value.shape != call.gives[0].shape for value in call.takes):
+    if len(call.inputs) < 2:
+        raise Refused("adds what is no layer's output")
+    if any(value.shape != call.gives[0].shape for value in call.inputs):
         raise Refused("takes inputs of different shapes")
 
 
 def _divided(call: Call, affine: Affine, axis: int) -> list[Placed]:
     if call.site.layer.axis % len(call.gives[0].shape) != axis:
-        return [(affine, axis)] * len(call.takes)
+        return [(affine, axis)] * len(call.inputs)
     found, start = [], 0
-    for value in call.takes:
+    for value in call.inputs:
         size = value.shape[axis]
         if size is None:
             raise Refused("concatenates an open number of channels")
@@ -143,8 +148,7 @@ def _divided(call: Call, affine: Affine, axis: int) -> list[Placed]:
 
 
 _SEVERAL_INPUTS: dict[type, Callable[[Call, Affine, int], list[Placed]]] = {
-    kl.Add: _shift_to_the_first,
-    kl.Subtract: _shift_to_the_first,
+    **dict.fromkeys((kl.Add, kl.Subtract, *graph.SUMS), _shift_to_the_first),
     kl.Average: _to_each,
     kl.Concatenate: _divided,
 }

@@ -19,8 +19,8 @@ class Edges:
         self._giver: dict[Value, Call] = {}
         self._takers: dict[Value, list[Call]] = defaultdict(list)
         self._same: dict[Value, Value] = {}
-        self._outputs = set(walked.outputs)
-        for call in walked.calls:
+        self._outputs = {*walked.outputs, *walked.beside_outputs}
+        for call in walked.every_call:
             self._calls[call.site].append(call)
             self._giver |= dict.fromkeys(call.gives, call)
             for value in call.takes:
@@ -39,8 +39,8 @@ class Edges:
         return self._giver.get(value)
 
     def taken(self, call: Call) -> list[Value]:
-        """The values that a call takes, now."""
-        return [self.now(value) for value in call.takes]
+        """The values that a call computes with, now."""
+        return [self.now(value) for value in call.inputs]
 
     def takers(self, value: Value) -> list[Call]:
         """The calls that take a value, now."""
@@ -69,7 +69,8 @@ class Edges:
         for call in self._calls[site]:
             (before,), (after,) = self.taken(call), call.gives
             self._same[after] = before
-            others = [one for one in self._takers[before] if one is not call]
-            self._takers[before] = others + self._takers.pop(after, [])
+            for value in map(self.now, call.takes):
+                self._takers[value] = [one for one in self._takers[value] if one is not call]
+            self._takers[before] += self._takers.pop(after, [])
             if after in self._outputs:
                 self._outputs.add(before)

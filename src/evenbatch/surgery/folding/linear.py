@@ -14,6 +14,7 @@ import numpy as np
 from evenbatch import layers as ours
 from evenbatch.surgery.folding.affine import Affine, Array, affine_of, numbers
 from evenbatch.surgery.folding.refusal import Refused
+from evenbatch.surgery.twins import made_of_config
 
 kl = keras.layers
 
@@ -66,10 +67,10 @@ class Linear(ABC):
 
         Without regularizers and constraints: they were meant for weights that are others now.
         """
-        config = {**self.layer.get_config(), **self._settings()}
         dropped = [f"{name}_{what}" for name in _REGULARIZED for what in ("regularizer", "constraint")]
-        config |= {key: None for key in [*dropped, "activity_regularizer"] if key in config}
-        return type(self.layer).from_config(config)
+        own = self.layer.get_config()
+        none = {key: None for key in [*dropped, "activity_regularizer"] if key in own}
+        return made_of_config(self.layer, **none, **self._settings())
 
     def _in_range(self) -> Self:
         """The layer itself, where what it computes in holds its weights."""

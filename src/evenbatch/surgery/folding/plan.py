@@ -4,18 +4,22 @@ Decided by layers and not by calls, so that what is shared is right: a layer tak
 every one of its calls. What has been folded counts as gone, and what is behind it as the neighbour.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import keras
+import numpy as np
 
 from evenbatch import layers as ours
 from evenbatch.sites import Site, Value, Walk
-from evenbatch.surgery.folding.affine import Affine, affine_of
+from evenbatch.surgery import promise
+from evenbatch.surgery.folding.affine import Affine, affine_of, numbers
 from evenbatch.surgery.folding.between import Placed, moved_down, moved_up
 from evenbatch.surgery.folding.edges import Edges
 from evenbatch.surgery.folding.linear import Linear, Normalization, channels, is_linear, linear
 from evenbatch.surgery.folding.refusal import Refused, naming
 
+_FIXED = "is in a model whose class makes its graph in its own constructor, where nothing can be changed"
 FOLDABLE = (keras.layers.BatchNormalization, ours.BatchNormalization, ours.GhostBatchNormalization)
 
 
@@ -40,12 +44,14 @@ class Plan:
 
     Attributes:
         edges: The model without those that disappear.
+        fixed: The ids of layers that nothing can be changed about.
         moves: By site, those that disappear.
         kept: By site, why the others stay.
         changed: By site, the layers that have taken something in, with all of it.
     """
 
     edges: Edges
+    fixed: Collection[int] = ()
     moves: dict[Site, Move] = field(default_factory=dict)
     kept: dict[Site, str] = field(default_factory=dict)
     changed: dict[Site, Linear] = field(default_factory=dict)
@@ -62,17 +68,21 @@ class Plan:
         return found
 
 
-def planned(walked: Walk) -> Plan:
+def planned(walked: Walk, fixed: Collection[int] = ()) -> Plan:
     """Decides on each batch normalization, in the order in which they are called.
+
+    Args:
+        walked: The model.
+        fixed: The ids of layers that nothing can be changed about.
 
     Raises:
         UnsupportedModel: the weights of one are no numbers.
     """
-    plan = Plan(edges := Edges(walked))
+    plan = Plan(edges := Edges(walked), fixed)
     for site in walked.sites:
         if not isinstance(site.layer, keras.layers.BatchNormalization):
             continue
-        if reason := _why_never(site, edges):
+        if reason := _why_never(site, plan):
             plan.kept[site] = reason
             continue
         try:
@@ -87,16 +97,18 @@ def planned(walked: Walk) -> Plan:
     return plan
 
 
-def _why_never(site: Site, edges: Edges) -> str:
+def _why_never(site: Site, plan: Plan) -> str:
     """Why a normalization stays whatever is around it; empty where nothing speaks against its going."""
     if isinstance(site.layer, ours.ConditionalBatchNormalization):
         return "it has a gamma and a beta for each class"
-    if type(site.layer) not in FOLDABLE:
-        return "it is a subclass, with code of its own"
-    if not edges.are_known(site):
-        held = f"of {site.holder.path}, " if site.holder is not None else "of the model, "
-        return f"it is called in the code {held}where nobody knows what comes before it"
-    if any(call.training for call in edges.calls(site)):
+    if type(site.layer) not in FOLDABLE or "call" in vars(site.layer):
+        return "it has code of its own, as a subclass or on the object itself"
+    if id(site.layer) in plan.fixed:
+        return f"it {_FIXED}"
+    if not plan.edges.are_known(site):
+        held = f"of {site.holder.path}, " if site.holder is not None else ""
+        return f"it is called in code, {held}where no graph tells what comes before it"
+    if any(call.training for call in plan.edges.calls(site)):
         return "it is called with training=True, and so normalizes by its batch in inference, too"
     return ""
 
@@ -104,7 +116,7 @@ def _why_never(site: Site, edges: Edges) -> str:
 def _move(site: Site, plan: Plan, edges: Edges) -> Move:
     """The way out of the model: up, into what comes before it, or else down."""
     affine = _affine(site, plan)
-    axis = [int(site.layer.axis) % len(call.takes[0].shape) for call in edges.calls(site)]
+    axis = [int(site.layer.axis) % len(call.inputs[0].shape) for call in edges.calls(site)]
     try:
         up = _Way(site, plan, edges)
         for call, one in zip(edges.calls(site), axis, strict=True):
@@ -113,6 +125,7 @@ def _move(site: Site, plan: Plan, edges: Edges) -> Move:
     except Refused as above:
         try:
             _require_floats(site, edges)
+            _require_near(site)
             down = _Way(site, plan, edges)
             for call, one in zip(edges.calls(site), axis, strict=True):
                 down.descend(call.gives[0], (affine, one), site)
@@ -129,6 +142,23 @@ def _require_floats(site: Site, edges: Edges) -> None:
                 raise Refused(f"after it, nothing takes its inputs as they are, which are of dtype {value.dtype}")
 
 
+def _require_near(site: Site) -> None:
+    """Checks that what comes after a normalization can do without the subtraction of the mean.
+
+    It would multiply inputs as far from 0 as they are, and add as large a number of the other sign: what is rounded on
+    the way is as large, for one deviation of the inputs, as the mean is deviations away from 0.
+    """
+    layer = site.layer
+    spread = np.sqrt(numbers(layer.moving_variance) + float(layer.epsilon))
+    gamma = numbers(layer.gamma) if layer.scale else np.ones_like(spread)
+    far = float((np.abs(numbers(layer.moving_mean)) / spread * (gamma != 0)).max(initial=0.0))
+    if far * promise.unit_of([layer]) > promise.tolerance(layer.compute_dtype):
+        raise Refused(
+            f"after it, what it takes has a mean {far:.0e} deviations away from 0, which must be subtracted before "
+            f"anything is multiplied, in {layer.compute_dtype}"
+        )
+
+
 def _affine(site: Site, plan: Plan) -> Affine:
     """What a normalization computes, with what it has taken in."""
     taken_in = plan.changed.get(site)
@@ -142,9 +172,14 @@ class _Way:
         self._site, self._plan, self._edges = site, plan, edges
         self._ends: dict[Site, Affine] = {}
         self._through: dict[Site, None] = {}
+        self._seen: dict[tuple[Value, int, int], Affine] = {}
 
     def climb(self, value: Value, placed: Placed, consumer: Site) -> None:
         """Goes from a value, which `consumer` takes, to what gives it."""
+        affine, axis = placed
+        if (value, id(affine), axis) in self._seen:
+            return
+        self._seen[value, id(affine), axis] = affine
         call, site = self._edges.giver(value), value.source
         if call is None:
             raise Refused("before it come the model's inputs")
@@ -186,6 +221,8 @@ class _Way:
 
     def _end(self, site: Site, placed: Placed, rank: int) -> None:
         affine, axis = placed
+        if id(site.layer) in self._plan.fixed:
+            raise Refused(_FIXED)
         if (own := channels(site.layer, rank)) != axis:
             raise Refused(f"has its channels along axis {own}, and not along the normalization's, {axis}")
         if site.layer.compute_dtype != self._site.layer.compute_dtype:
@@ -211,5 +248,5 @@ class _Way:
         others = [one.path for one in self._edges.givers_to(site) if one is not producer]
         if others:
             raise Refused(f"takes the output of {others[0]}{' and others' if len(others) > 1 else ''}, too")
-        if any(len(call.takes) > 1 for call in self._edges.calls(site)):
+        if any(len(call.inputs) != 1 for call in self._edges.calls(site)):
             raise Refused("takes it several times")
