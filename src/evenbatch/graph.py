@@ -6,7 +6,7 @@ model) nothing is recorded but which layers it holds.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -199,6 +199,12 @@ def losses_kept(layers: Iterable[Any]) -> Iterator[None]:
 def strategy_of(model: Any) -> Any | None:
     """The `tf.distribute` strategy that a model was made in, where there was one."""
     return getattr(model, "_distribute_strategy", None)
+
+
+def where_it_lives(model: Any) -> AbstractContextManager[Any]:
+    """The scope of the strategy that a model was made in, in which its variables are made and get values."""
+    strategy = strategy_of(model)
+    return strategy.scope() if strategy is not None else nullcontext()
 
 
 def arguments_of_lambda(layer: Any) -> dict[str, Any]:

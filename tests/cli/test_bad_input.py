@@ -1,27 +1,9 @@
 """Each bad input ends with one clear sentence and exit code 2, and leaves nothing behind."""
 
 import os
-import sys
 
 import numpy as np
 import pytest
-
-from evenbatch import cli
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty directory; returns exit code, standard output, standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["evenbatch", *map(str, words)])
-        code = cli._run()
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return command
-
 
 GOOD = {"x_train": np.random.default_rng(0).uniform(size=(40, 8, 8)), "y_train": np.arange(40) % 4}
 FILES = {

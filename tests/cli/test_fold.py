@@ -1,29 +1,13 @@
 """`evenbatch fold`, on files."""
 
 import json
-import sys
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
-from evenbatch import cli
-
 layers = keras.layers
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs a command in an empty directory; returns exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["evenbatch", *map(str, words)])
-        code = cli._run()
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """`evenbatch recalibrate`, on files."""
 
+import functools
 import json
 import os
-import sys
 from pathlib import Path
 
 import keras
@@ -10,22 +10,14 @@ import numpy as np
 import pytest
 
 import evenbatch as eb
-from evenbatch import cli
 
 layers = keras.layers
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs the command in an empty directory; returns exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["evenbatch", "recalibrate", *map(str, words)])
-        code = cli._run()
-        return code, *capsys.readouterr()
-
-    return command
+def recalibrate(run):
+    """Runs `evenbatch recalibrate`."""
+    return functools.partial(run, "recalibrate")
 
 
 def examples():
@@ -41,8 +33,8 @@ def model(run):
     return model
 
 
-def test_it_writes_the_model_and_says_what_it_did(run, model):
-    code, out, err = run("in.keras", "out.keras", "--data", "x.npy", "--raw", "--batch-size", 7)
+def test_it_writes_the_model_and_says_what_it_did(recalibrate, model):
+    code, out, err = recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw", "--batch-size", 7)
     assert (code, err) == (0, "")
     assert out.startswith("1 batch normalization layer recalibrated on 50 examples in 8 batches; 1 stage.\n")
     assert out.endswith("Model: out.keras\n")
@@ -51,38 +43,38 @@ def test_it_writes_the_model_and_says_what_it_did(run, model):
     np.testing.assert_allclose(layer.moving_variance, examples().var(axis=0), rtol=1e-5)
 
 
-def test_a_data_set_is_fed_as_recipes_are(run, small_file):
+def test_a_data_set_is_fed_as_recipes_are(recalibrate, small_file):
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.BatchNormalization(), layers.Flatten(), layers.Dense(2)])
     model.save("in.keras")
-    code, out, _ = run("in.keras", "out.keras", "--data", small_file, "--json")
+    code, out, _ = recalibrate("in.keras", "out.keras", "--data", small_file, "--json")
     assert code == 0
     assert json.loads(out)["examples"] == 72  # a fifth of 90 is for validation
 
 
-def test_an_input_each_by_its_name(run):
+def test_an_input_each_by_its_name(recalibrate):
     a, b = keras.Input((4,), name="a"), keras.Input((4,), name="b")
     keras.Model([a, b], layers.BatchNormalization(name="norm")(layers.Add()([a, b]))).save("in.keras")
     np.savez("x.npz", a=examples(), b=examples())
-    assert run("in.keras", "out.keras", "--data", "x.npz", "--raw")[0] == 0
+    assert recalibrate("in.keras", "out.keras", "--data", "x.npz", "--raw")[0] == 0
     found = keras.models.load_model("out.keras").get_layer("norm").moving_mean
     np.testing.assert_allclose(found, 2 * examples().mean(axis=0), rtol=1e-5)
-    code, _, err = run("in.keras", "other.keras", "--data", "x.npz")
+    code, _, err = recalibrate("in.keras", "other.keras", "--data", "x.npz")
     assert (code, err.startswith("Error: --raw is needed for a model of several inputs")) == (2, True)
 
 
-def test_options_are_passed_on(run, model):
+def test_options_are_passed_on(recalibrate, model):
     words = ("--max-batches", 3, "--batch-size", 5, "--one-pass", "--dropout", "--frozen", "--tolerance", 0.1)
-    code, out, _ = run("in.keras", "out.keras", "--data", "x.npy", "--raw", *words)
+    code, out, _ = recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw", *words)
     assert code == 0
     assert "on 15 examples in 3 batches" in out
 
 
-def test_a_file_that_exists_is_kept_and_replaced_with_force(run, model):
+def test_a_file_that_exists_is_kept_and_replaced_with_force(recalibrate, model):
     Path("out.keras").write_text("mine")
-    code, out, err = run("in.keras", "out.keras", "--data", "x.npy", "--raw")
+    code, out, err = recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw")
     assert (code, out, err) == (2, "", "Error: out.keras exists; choose another name, or replace it with --force\n")
     assert Path("out.keras").read_text() == "mine"
-    assert run("in.keras", "out.keras", "--data", "x.npy", "--raw", "--force")[0] == 0
+    assert recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw", "--force")[0] == 0
 
 
 REFUSED = {
@@ -103,19 +95,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_bad_input_is_one_sentence_and_nothing_is_written(run, model, name):
+def test_bad_input_is_one_sentence_and_nothing_is_written(recalibrate, model, name):
     make, sentence = REFUSED[name]
     make()
     before = sorted(os.listdir())
-    code, out, err = run("in.keras", "out.keras", "--data", "x.npy", "--raw")
+    code, out, err = recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert err.startswith("Error: ")
     assert sentence in err
     assert sorted(os.listdir()) == before
 
 
-def test_the_file_is_what_the_library_gives(run, model):
-    run("in.keras", "out.keras", "--data", "x.npy", "--raw")
+def test_the_file_is_what_the_library_gives(recalibrate, model):
+    recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw")
     expected = eb.recalibrate(model, examples(), verbose=False).get_weights()
     for one, other in zip(keras.models.load_model("out.keras").get_weights(), expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)

@@ -10,23 +10,9 @@ import numpy as np
 import pytest
 
 import evenbatch as eb
-from evenbatch import cli
 from evenbatch.errors import BrokenPromise
 
 layers = keras.layers
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """Runs a command in an empty directory; returns exit code and both outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words):
-        monkeypatch.setattr(sys, "argv", ["evenbatch", *map(str, words)])
-        code = cli._run()
-        return code, *capsys.readouterr()
-
-    return command
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ trainable flags and compile state follow when all are there.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +47,7 @@ def rebuild(model: Any, replace: Replace, carry_compiled: CarryCompiled = carry_
     Raises:
         UnsupportedModel: a part of it cannot be made again, or is not built.
     """
-    with _where_it_lives(model):
+    with graph.where_it_lives(model):
         twins = Twins(model, replace)
         new = twins.of(model, "")
         twins.build()
@@ -57,9 +56,3 @@ def rebuild(model: Any, replace: Replace, carry_compiled: CarryCompiled = carry_
         carry_flags(pairs, twins)
         notes = [note for layer, twin in pairs for note in carry_compiled(layer, twin, variables)]
     return Rebuilt(new, pairs, variables, notes)
-
-
-def _where_it_lives(model: Any) -> AbstractContextManager[Any]:
-    """The scope of the `tf.distribute` strategy that the model was made in."""
-    strategy = graph.strategy_of(model)
-    return strategy.scope() if strategy is not None else nullcontext()

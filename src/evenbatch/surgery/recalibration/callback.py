@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -80,13 +80,13 @@ class Recalibrate(ValidationCallback):
         given = {id(new): variable for variable, new in twin.variables}
         pairs = [(given[id(new)], new) for layer in places.layers for new in variables(layer)]
         self._before = [(variable, keras.ops.copy(variable.value)) for variable, _ in pairs]
-        with _where_it_lives(self.model):
+        with graph.where_it_lives(self.model):
             for variable, new in pairs:
                 graph.carry_value(new, variable)
 
     def on_validation_end(self) -> None:
         """Puts the moving statistics back."""
-        with _where_it_lives(self.model):
+        with graph.where_it_lives(self.model):
             for variable, value in self._before:
                 variable.assign(value)
         self._before = []
@@ -98,15 +98,10 @@ class Recalibrate(ValidationCallback):
             targets(self.model, frozen=self._options.frozen)
             self._of, self._twin = self.model, rebuild(self.model, lambda _: None, lambda *_: [])
             return self._twin
-        with _where_it_lives(self.model):
+        with graph.where_it_lives(self.model):
             for variable, twin in self._twin.variables:
                 graph.carry_value(variable, twin)
         return self._twin
-
-
-def _where_it_lives(model: Any) -> Any:
-    strategy = graph.strategy_of(model)
-    return strategy.scope() if strategy is not None else nullcontext()
 
 
 @contextmanager

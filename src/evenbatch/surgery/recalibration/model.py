@@ -1,7 +1,6 @@
 """`eb.recalibrate`: a model with population statistics in the place of its moving ones."""
 
 import warnings
-from contextlib import nullcontext
 from typing import Any
 
 from evenbatch import graph
@@ -115,8 +114,7 @@ def recalibrated(model: Any, data: Any, options: Options, watch: Watch) -> tuple
 def carry_all_but_statistics(rebuilt: Rebuilt, places: Targets) -> None:
     """Gives the new model the values of the given one: running it may have moved seeds and other states."""
     statistics = {id(variable) for layer in places.layers for variable in variables(layer)}
-    strategy = graph.strategy_of(rebuilt.model)
-    with strategy.scope() if strategy is not None else nullcontext():
+    with graph.where_it_lives(rebuilt.model):
         for variable, twin in rebuilt.variables:
             if id(twin) not in statistics:
                 graph.carry_value(variable, twin)

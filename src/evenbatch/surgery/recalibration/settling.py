@@ -86,7 +86,8 @@ class _Settling:
     def __init__(
         self, model: Any, targets: Targets, feeds: Feeds, batches: Batches, options: Options, watch: Watch
     ) -> None:
-        self._strategy, self._targets, self._feeds = graph.strategy_of(model), targets, feeds
+        self._model, self._strategy = model, graph.strategy_of(model)
+        self._targets, self._feeds = targets, feeds
         self._batches, self._options, self._watch = batches, options, watch
         self._layers = targets.layers
         self._place = {id(layer): i for i, layer in enumerate(self._layers)}
@@ -203,7 +204,7 @@ class _Settling:
             )
 
     def _put_in(self, met: Tally, totals: list[Population]) -> None:
-        with self._strategy.scope() if self._strategy is not None else nullcontext():
+        with graph.where_it_lives(self._model):
             for layer, population in met.populations.items():
                 totals[layer].add(population)
                 put_in(self._layers[layer], totals[layer])
