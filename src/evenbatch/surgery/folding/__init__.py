@@ -1,8 +1,8 @@
 """`fold`: a model for inference, with its batch normalizations in the layers around them.
 
 A normalization that follows a linear layer, in inference, is a part of that layer: `affine.py` says what it computes,
-`linear.py` which layers take it in, `between.py` what it may be moved through to reach one, `plan.py` where each goes,
-and `proof.py` checks the result place by place.
+`linear.py` which layers take it in, `between.py` what it may be moved through to reach one, `way.py` and `plan.py`
+where each goes, and `proof.py` checks the result place by place.
 """
 
 import warnings
@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from evenbatch import graph
 from evenbatch.errors import UnsupportedModel
 from evenbatch.sites import Site, Walk, walk
 from evenbatch.surgery.compile_state import carry_settings
@@ -66,7 +67,8 @@ def fold(model: Any, *, return_report: bool = False) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what Keras says of the model, it said when the given one was made
         rebuilt = rebuild(model, lambda layer: twins.get(id(layer)), carry_settings)
-        _fill(plan, rebuilt)
+        with graph.where_it_lives(model):
+            _fill(plan, rebuilt)
         agreement = check(model, walked, plan, rebuilt)
     notes = [*_notes(plan), *rebuilt.notes]
     for note in notes:

@@ -11,31 +11,15 @@ import keras
 import numpy as np
 
 from evenbatch import layers as ours
-from evenbatch.sites import Site, Value, Walk
+from evenbatch.sites import Site, Walk
 from evenbatch.surgery import promise
 from evenbatch.surgery.folding.affine import Affine, affine_of, numbers
-from evenbatch.surgery.folding.between import Placed, moved_down, moved_up
 from evenbatch.surgery.folding.edges import Edges
-from evenbatch.surgery.folding.linear import Linear, Normalization, channels, is_linear, linear
-from evenbatch.surgery.folding.refusal import Refused, naming
+from evenbatch.surgery.folding.linear import Linear, Normalization
+from evenbatch.surgery.folding.refusal import Refused
+from evenbatch.surgery.folding.way import FIXED, Move, Way
 
-_FIXED = "is in a model whose class makes its graph in its own constructor, where nothing can be changed"
 FOLDABLE = (keras.layers.BatchNormalization, ours.BatchNormalization, ours.GhostBatchNormalization)
-
-
-@dataclass
-class Move:
-    """A normalization's way out of the model.
-
-    Attributes:
-        into: By site, the layers that take it in, with it in them.
-        through: The sites that it is moved through, which stay as they are.
-        after: Whether they come after it.
-    """
-
-    into: dict[Site, Linear] = field(default_factory=dict)
-    through: list[Site] = field(default_factory=list)
-    after: bool = False
 
 
 @dataclass
@@ -104,7 +88,7 @@ def _why_never(site: Site, plan: Plan) -> str:
     if type(site.layer) not in FOLDABLE or "call" in vars(site.layer):
         return "it has code of its own, as a subclass or on the object itself"
     if id(site.layer) in plan.fixed:
-        return f"it {_FIXED}"
+        return f"it {FIXED}"
     if not plan.edges.are_known(site):
         held = f"of {site.holder.path}, " if site.holder is not None else ""
         return f"it is called in code, {held}where no graph tells what comes before it"
@@ -118,7 +102,7 @@ def _move(site: Site, plan: Plan, edges: Edges) -> Move:
     affine = _affine(site, plan)
     axis = [int(site.layer.axis) % len(call.inputs[0].shape) for call in edges.calls(site)]
     try:
-        up = _Way(site, plan, edges)
+        up = Way(site, plan.changed, plan.fixed, edges)
         for call, one in zip(edges.calls(site), axis, strict=True):
             up.climb(edges.taken(call)[0], (affine, one), site)
         return up.move(after=False)
@@ -126,7 +110,7 @@ def _move(site: Site, plan: Plan, edges: Edges) -> Move:
         try:
             _require_floats(site, edges)
             _require_near(site)
-            down = _Way(site, plan, edges)
+            down = Way(site, plan.changed, plan.fixed, edges)
             for call, one in zip(edges.calls(site), axis, strict=True):
                 down.descend(call.gives[0], (affine, one), site)
             return down.move(after=True)
@@ -163,90 +147,3 @@ def _affine(site: Site, plan: Plan) -> Affine:
     """What a normalization computes, with what it has taken in."""
     taken_in = plan.changed.get(site)
     return taken_in.affine if isinstance(taken_in, Normalization) else affine_of(site.layer, site.path)
-
-
-class _Way:
-    """Collects the layers that a normalization goes into, on its way up or down."""
-
-    def __init__(self, site: Site, plan: Plan, edges: Edges) -> None:
-        self._site, self._plan, self._edges = site, plan, edges
-        self._ends: dict[Site, Affine] = {}
-        self._through: dict[Site, None] = {}
-        self._seen: dict[tuple[Value, int, int], Affine] = {}
-
-    def climb(self, value: Value, placed: Placed, consumer: Site) -> None:
-        """Goes from a value, which `consumer` takes, to what gives it."""
-        affine, axis = placed
-        if (value, id(affine), axis) in self._seen:
-            return
-        self._seen[value, id(affine), axis] = affine
-        call, site = self._edges.giver(value), value.source
-        if call is None:
-            raise Refused("before it come the model's inputs")
-        with naming(site, "before it"):
-            self._require_for(site, consumer)
-            if is_linear(site.layer):
-                self._end(site, placed, len(value.shape))
-                return
-            moved = moved_up(call, placed)
-        self._through[site] = None
-        for taken, one in zip(self._edges.taken(call), moved, strict=True):
-            self.climb(taken, one, site)
-
-    def descend(self, value: Value, placed: Placed, producer: Site) -> None:
-        """Goes from a value, which `producer` gives, to all that take it."""
-        if self._edges.leads_out(producer):
-            raise Refused("after it comes an output of the model")
-        for call in self._edges.takers(value):
-            site = call.site
-            with naming(site, "after it"):
-                self._require_of(site, producer)
-                if is_linear(site.layer):
-                    self._end(site, placed, len(value.shape))
-                    continue
-                moved = moved_down(call, placed)
-            self._through[site] = None
-            self.descend(call.gives[0], moved, site)
-
-    def move(self, *, after: bool) -> Move:
-        """The way, when all ends of it take the normalization in."""
-        if not self._ends:
-            raise Refused("nothing takes what it gives")
-        into = {}
-        for site, affine in self._ends.items():
-            with naming(site, "after it" if after else "before it"):
-                layer = self._plan.changed.get(site) or linear(site.layer)
-                into[site] = layer.preceded(affine) if after else layer.followed(affine)
-        return Move(into, list(self._through), after)
-
-    def _end(self, site: Site, placed: Placed, rank: int) -> None:
-        affine, axis = placed
-        if id(site.layer) in self._plan.fixed:
-            raise Refused(_FIXED)
-        if (own := channels(site.layer, rank)) != axis:
-            raise Refused(f"has its channels along axis {own}, and not along the normalization's, {axis}")
-        if site.layer.compute_dtype != self._site.layer.compute_dtype:
-            raise Refused(f"computes in {site.layer.compute_dtype}, and the normalization in another dtype")
-        if site in self._ends and not self._ends[site].equals(affine):
-            raise Refused("is called for several inputs, of which each would take in something else")
-        self._ends[site] = affine
-
-    def _require_for(self, site: Site, consumer: Site) -> None:
-        """Checks that a layer works for `consumer` alone."""
-        if not self._edges.are_known(site):
-            raise Refused("is called in code that no graph tells of")
-        others = [one.path for one in self._edges.takers_of(site) if one is not consumer]
-        if others:
-            raise Refused(f"feeds {others[0]}{' and others' if len(others) > 1 else ''}, too")
-        if self._edges.leads_out(site):
-            raise Refused("is an output of the model, too")
-
-    def _require_of(self, site: Site, producer: Site) -> None:
-        """Checks that a layer takes nothing but what `producer` gives."""
-        if not self._edges.are_known(site):
-            raise Refused("is called in code that no graph tells of")
-        others = [one.path for one in self._edges.givers_to(site) if one is not producer]
-        if others:
-            raise Refused(f"takes the output of {others[0]}{' and others' if len(others) > 1 else ''}, too")
-        if any(len(call.inputs) != 1 for call in self._edges.calls(site)):
-            raise Refused("takes it several times")
