@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -84,8 +84,12 @@ def read(source: str | Path) -> tuple[str, dict[str, Array]]:
     raise InvalidArgument(f"{unknown('data set', str(source), NAMES)}; or name an .npz file")
 
 
-def read_examples(source: str | Path) -> Any:
-    """Examples as they stand in a file: the array of an `.npy`; `x_train` or `x` of an `.npz`, else all of its arrays.
+def read_examples(source: str | Path, names: Collection[str] = ()) -> Any:
+    """Examples as they stand in a file: the array of an `.npy`; of an `.npz` those of these names, `x_train` or `x`.
+
+    Args:
+        source: The path.
+        names: What arrays of several inputs are called.
 
     Raises:
         InvalidData: the file cannot be read; the sentence says why.
@@ -98,6 +102,8 @@ def read_examples(source: str | Path) -> Any:
     if not zipfile.is_zipfile(path):
         return _array_of_npy(path)
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        if len(names) > 1 and set(names) <= set(file.files):
+            return {key: _member(path, file, key) for key in names}
         for key in ("x_train", "x"):
             if key in file.files:
                 return _member(path, file, key)

@@ -20,6 +20,7 @@ The command line prints it and ends with exit code 2.
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
 
 
 class EvenbatchError(Exception):
@@ -80,6 +81,6 @@ def require_count(name: str, value: object) -> int:
     Raises:
         InvalidArgument: it is not.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise InvalidArgument(f"{name} must be an integer of at least 1, received {value!r}")
-    return value
+    return int(value)

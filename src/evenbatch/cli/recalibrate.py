@@ -12,7 +12,8 @@ Data = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="What the model was trained on: digits, mnist, cifar10, an .npz with x_train, y_train. "
+        help="What the model was trained on: the training part of digits, mnist, cifar10, or of an .npz with x_train, "
+        "y_train. "
         "With --raw an .npz with x_train or x, or with an array for each input by its name, or an .npy.",
     ),
 ]
@@ -76,7 +77,7 @@ def _examples(data: str, model: Any, raw: bool) -> Any:
     from evenbatch.errors import InvalidArgument
 
     if raw:
-        return datasets.read_examples(data)
+        return datasets.read_examples(data, [tensor.name for tensor in getattr(model, "inputs", None) or ()])
     shapes = getattr(model, "input_shape", None)
     if not isinstance(shapes, tuple):
         raise InvalidArgument(

@@ -23,6 +23,10 @@ KEPT_OF_ONCE = 2**32
 """Bytes of batches that are kept of a generator, or of anything else that can be iterated once."""
 
 
+MOST = 100_000
+"""Batches that data may have which do not tell how many they are."""
+
+
 class Batches:
     """The batches of the user's data.
 
@@ -92,7 +96,11 @@ class Batches:
 
     def _read(self) -> Iterator[Any]:
         """The batches, from the beginning."""
-        for batch in self._source:
+        for number, batch in enumerate(self._source):
+            if number == MOST and self.limit is None and _length(self._source) is None:
+                raise InvalidData(
+                    f"data must come to an end, and has given {MOST:,} batches without one; pass max_batches="
+                )
             # Slices of arrays are inputs already.
             inputs = batch if isinstance(self._source, _Cut) else mapped(_copied, self._feeds.inputs(batch))
             if examples(inputs):
@@ -136,8 +144,9 @@ def _source(data: Any, feeds: Feeds, batch_size: int, limit: int | None) -> Any:
     """What is iterated for the batches."""
     data = data.to_numpy() if hasattr(data, "to_numpy") else data
     # As Keras takes several inputs. No batch of theirs is an array.
-    is_inputs = isinstance(data, list) and len(data) == feeds.count > 1 and all(map(_is_array, data))
-    if is_inputs or _is_of_arrays(data):
+    is_inputs = feeds.count > 1 and _are_inputs(data, feeds)
+    with_targets = isinstance(data, tuple) and 1 < len(data) <= 3 and _are_inputs(data[0], feeds)
+    if is_inputs or with_targets or _is_of_arrays(data):
         return _Cut(feeds.inputs(data), batch_size)
     if isinstance(data, keras.utils.PyDataset):
         count = limit if data.num_batches is None else data.num_batches
@@ -173,6 +182,11 @@ def _is_of_arrays(data: Any) -> bool:
     return _is_array(data)
 
 
+def _are_inputs(data: Any, feeds: Feeds) -> bool:
+    """Whether this is a list of an array for each input, as `fit` takes it."""
+    return isinstance(data, list) and len(data) == feeds.count and all(map(_is_array, data))
+
+
 def _is_array(data: Any) -> bool:
     return hasattr(data, "shape") and hasattr(data, "dtype") and len(data.shape) > 0
 
@@ -187,4 +201,6 @@ def _length(source: Any) -> int | None:
 def _copied(x: Any) -> Any:
     """What a loader may fill again for its next batch, once more."""
     found = as_array(x)
-    return np.array(found) if isinstance(found, np.ndarray) else found
+    if isinstance(found, np.ndarray):
+        return np.array(found)
+    return found.clone() if hasattr(found, "clone") else found  # tensors of other backends are never changed

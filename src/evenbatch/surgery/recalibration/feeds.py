@@ -42,6 +42,8 @@ class Feeds:
         self.count = len(self._tensors) or 1
         self._is_known = graph.is_functional(model) or graph.graph_of(model) is not None
         self._in_graph = graph.graph_of(model) is not None
+        entries = self._structure.values() if isinstance(self._structure, dict) else ()
+        self._is_nested = any(isinstance(one, _GROUPS) for one in entries)
 
     def inputs(self, batch: Any) -> Any:
         """The inputs among what a batch holds.
@@ -79,7 +81,7 @@ class Feeds:
 
     def _in_order(self, inputs: Any) -> list[Any]:
         """The inputs in the order of the model's."""
-        if isinstance(inputs, dict):
+        if isinstance(inputs, dict) and not self._is_nested:
             names = self._names()
             if missing := [name for name in names if name not in inputs]:
                 raise InvalidData(

@@ -31,14 +31,14 @@ class Ears:
     Attributes:
         on: The ids of the layers.
         gives: What these return.
-        called: The layers that have been called, each once, in this order.
+        called: How often each layer has been called, in the order of the first calls.
         deaf: A layer whose values could not be seen, where there was one.
     """
 
     def __init__(self, told: Told) -> None:
         self.on: Collection[int] = ()
         self.gives: Gives = "inference"
-        self.called: dict[int, None] = {}
+        self.called: dict[int, int] = {}
         self.deaf: Any = None
         self._told = told
 
@@ -48,7 +48,7 @@ class Ears:
         takes_training = "training" in inspect.signature(plain).parameters
 
         def call(inputs: Any, *args: Any, **keywords: Any) -> Any:
-            self.called.setdefault(id(layer))
+            self.called[id(layer)] = self.called.get(id(layer), 0) + 1
             keywords |= {"training": False} if takes_training else {}
             if id(layer) not in self.on:
                 return plain(inputs, *args[1:], **keywords)

@@ -14,6 +14,10 @@ from evenbatch.surgery.recalibration.statistics import moved, variables
 from evenbatch.surgery.recalibration.targets import Targets, targets
 
 _CIRCULAR = "it is applied to what came of its own outputs, where it used its statistics as known from the calls before"
+_REPEATED = (
+    "it is called several times in code, where no graph tells whether one call depends on another; each of them used "
+    "its old statistics"
+)
 _UNMET = "none of the data led to it, or its mask left no value in"
 
 
@@ -42,7 +46,7 @@ def recalibrate(
     Layers, models and wrappers that call normalizations in their own code are run once more for each of these, in the
     order in which they are called. Masks are honoured. A layer that is called several times gets the statistics of all
     its calls together; where it is applied to what came of its own outputs, the later calls see its statistics as known
-    from the earlier ones, and the report says so.
+    from the earlier ones, and in code that no graph tells of, its old ones. The report says so.
 
     The given model is left as it is. Everything but the statistics is the same in the new one, with compile state and
     the optimizer's: training can go on.
@@ -55,7 +59,8 @@ def recalibrate(
             `keras.utils.PyDataset`. A tuple of as many arrays as the model has inputs, where these are several, is
             those inputs, and so is a list of them; give targets beside them as ((a, b), y). Any other list is one of
             batches. Batches of an iterable are read once and kept in memory up to 1 GiB; beyond, it is iterated anew
-            for every stage, and of what can be iterated but once at most 4 GiB are kept.
+            for every stage, and of what can be iterated but once at most 4 GiB are kept. Data that do not tell their
+            length must end within 100,000 batches, or be given `max_batches`.
         batch_size: Examples in a batch, where the data are arrays.
         max_batches: How many batches are read at most. Data without an end need it.
         one_pass: Whether to take all layers in a single pass, in which each normalizes a batch by the batch's own
@@ -123,6 +128,7 @@ def carry_all_but_statistics(rebuilt: Rebuilt, places: Targets) -> None:
 def _report(rebuilt: Rebuilt, places: Targets, outcome: Outcome) -> RecalibrationReport:
     given = {id(twin): layer for layer, twin in rebuilt.pairs}
     circular = {id(places.layers[i]) for i in outcome.circular}
+    repeated = {id(places.layers[i]) for i in outcome.repeated}
     met = {id(layer): found for layer, found in zip(places.layers, outcome.populations, strict=True)}
     layers = []
     for i, site in enumerate(places.found):
@@ -130,7 +136,7 @@ def _report(rebuilt: Rebuilt, places: Targets, outcome: Outcome) -> Recalibratio
         if population is None or not population.count:
             layers.append(Recalibrated(site.path, name, "kept", places.kept.get(i, _UNMET)))
             continue
-        said = _CIRCULAR if id(site.layer) in circular else ""
+        said = _CIRCULAR if id(site.layer) in circular else _REPEATED if id(site.layer) in repeated else ""
         shift = moved(given[id(site.layer)], population)
         layers.append(Recalibrated(site.path, name, "recalibrated", said, int(population.count), *shift))
     numbers = outcome.batches, outcome.examples, outcome.stages, outcome.settled

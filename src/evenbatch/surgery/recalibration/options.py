@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from evenbatch.errors import InvalidArgument, require_count
 
@@ -25,7 +26,7 @@ class Options:
             if not isinstance(value := getattr(self, name), bool):
                 raise InvalidArgument(f"{name} must be True or False, received {value!r}")
         number = self.tolerance
-        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        is_number = isinstance(number, Real) and not isinstance(number, bool)
         if number is not None and not (is_number and math.isfinite(number) and number > 0):
             raise InvalidArgument(
                 f"tolerance must be a number above 0, such as 0.01, or None to read all batches, received {number!r}"

@@ -77,6 +77,11 @@ class Replay:
         if keeps:
             self._keep(batch, {value: known[value] for value in part.kept})
 
+    def forget(self) -> None:
+        """Gives up what was kept."""
+        self._kept.clear()
+        self._bytes = 0
+
     def _keep(self, batch: int, values: Values) -> None:
         """Keeps these values of a batch instead of those that it has, where they fit."""
         size = _bytes(values.values()) - _bytes(self._kept.get(batch, {}).values())

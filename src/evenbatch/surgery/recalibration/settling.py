@@ -32,6 +32,7 @@ class Outcome:
     Attributes:
         populations: What each layer has met.
         circular: The layers that stand before themselves, by position.
+        repeated: The layers that are called several times in code.
         batches: How many batches were read, on all processes together.
         examples: How many examples.
         stages: In how many stages the layers were taken.
@@ -40,6 +41,7 @@ class Outcome:
 
     populations: list[Population]
     circular: list[int]
+    repeated: list[int]
     batches: int
     examples: int
     stages: int
@@ -92,6 +94,7 @@ class _Settling:
         self._layers = targets.layers
         self._place = {id(layer): i for i, layer in enumerate(self._layers)}
         self._of_batch: dict[int, Population] = {}
+        self._repeated: set[int] = set()
         self._done = 0
 
     def told(self, layer: Any, values: Population) -> None:
@@ -116,7 +119,8 @@ class _Settling:
             self._check(met, dict.fromkeys(layer for _, layer in hearings))
             self._put_in(met, totals)
         is_early = stop is not None and stop.is_reached
-        return Outcome(totals, order.circular, met.batches, met.examples, len(order.hearings), is_early)
+        odd = order.circular, sorted(self._repeated)
+        return Outcome(totals, *odd, met.batches, met.examples, len(order.hearings), is_early)
 
     def _replay(self, plan: Program, order: Stages) -> Replay:
         def listen(step: Step, hears: list[int]) -> None:
@@ -143,6 +147,8 @@ class _Settling:
             self._watch.step(self._done, count and count * self._passes)
             if stop is not None and stop.after(self._of_batch):
                 break
+        if not self._batches.at_hand:  # the next pass may give others, or the same ones in another order
+            replay.forget()
         return met
 
     def _run(self, step: Step, known: Any) -> Any:
@@ -166,21 +172,23 @@ class _Settling:
 
         Which that is, the first batch tells; where processes share the data, the first of them that has one.
         """
-        asked = [i for i, step in enumerate(plan.steps) if len(step.hears) > 1]
+        asked = [i for i, step in enumerate(plan.steps) if step.is_opaque]
         if not asked:
             return plan
         ranks = self._ranks_of_calls(plan, asked)
         rows = sharing.rows_of_all_processes(ranks, self._strategy)
-        told = next((row for row in rows if row[0]), rows[0])[1:]
+        told = next((row for row in rows if row[0]), rows[0])[1:].reshape(-1, 2)
         steps, end = list(plan.steps), 0
         for i in asked:
             begin, end = end, end + len(steps[i].hears)
-            rank: dict[int, float] = dict(zip(steps[i].hears, told[begin:end], strict=True))
+            calls = zip(steps[i].hears, told[begin:end, 1], strict=True)
+            self._repeated |= {layer for layer, count in calls if count > 1}
+            rank: dict[int, float] = dict(zip(steps[i].hears, told[begin:end, 0], strict=True))
             steps[i] = replace(steps[i], hears=sorted(steps[i].hears, key=rank.__getitem__))
         return Program(steps, plan.feeds)
 
     def _ranks_of_calls(self, plan: Program, asked: list[int]) -> Any:
-        """Whether there is a batch, and for each step that is asked when each layer that it hears is called."""
+        """Whether there is a batch, and for each step that is asked when and how often it calls each layer it hears."""
         first = next(iter(self._batches), None)
         found = [float(first is not None)]
         known = self._feeds.values(first) if first is not None else {}
@@ -188,9 +196,9 @@ class _Settling:
         for i, step in enumerate(plan.steps[: asked[-1] + 1]):
             self._ears.called.clear()
             known |= self._run(step, known) if first is not None else {}
-            called = {layer: when for when, layer in enumerate(self._ears.called)}
-            ids = [id(self._layers[layer]) for layer in step.hears] if i in asked else []
-            found += [float(called.get(one, len(called))) for one in ids]
+            when = {layer: place for place, layer in enumerate(self._ears.called)}
+            for one in [id(self._layers[layer]) for layer in step.hears] if i in asked else []:
+                found += [float(when.get(one, len(when))), float(self._ears.called.get(one, 0))]
         return np.array(found)
 
     def _check(self, met: Tally, layers: Iterable[int]) -> None:
