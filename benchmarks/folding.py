@@ -4,10 +4,11 @@
     python benchmarks/folding.py --what speed [--only NAME ...] [--rounds 40] [--json FILE]
 
 `agreement`: random weights, moving statistics of a pass in training and 20 % off, two 96×96 images. Compared are the
-values at every place where a normalization was folded, in the net as it runs, relative to the largest of the place;
-and the outputs. `speed`: `predict_on_batch` of 8 images of 224×224, in turns: with Keras' layers, with ours, folded,
-without any normalization (which computes something else), and ONNX Runtime on the exported original, where it is
-installed. Given are medians and the median of ratios to the time with Keras' layers of the same round.
+values at every place where a normalization was folded, in the net as it runs, relative to the largest of the place; by
+how much these change where every weight of the given model is rounded once more; and the outputs. `speed`:
+`predict_on_batch` of 8 images of 224×224, in turns: with Keras' layers, with ours, folded, without any normalization
+(which computes something else), and ONNX Runtime on the exported original, where it is installed. Given are medians and
+the median of ratios to the time with Keras' layers of the same round.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import numpy as np
 import evenbatch as eb
 from evenbatch.bench.interleave import interleave
 from evenbatch.sites import sites
+from evenbatch.surgery.promise import rounded
 from evenbatch.surgery.rebuild import rebuild
 from evenbatch.surgery.twins import Gone
 
@@ -76,12 +78,17 @@ def agreement(name: str, _: int) -> dict[str, Any]:
         for one, paths in ((model, [one.path for one in alone]), (new, [one.into[0] for one in alone]))
     )
     found = [difference(a, b) for a, b in zip(before, after, strict=True)]
+    with keras.StatelessScope(state_mapping=rounded(model.variables, 2.0**-23)):
+        ends = [model.get_layer(one.path).output for one in alone]
+        again = keras.Model(model.input, [*ends, model.output])(x, training=False)
+    moved = [difference(a, b) for a, b in zip(before, again, strict=True)]
     return {
         "model": name,
         "normalizations": len(folded) + len(report.kept()),
         "folded": len(folded),
         "by itself": report.largest_at_places,
         "in the net": max(found[:-1]),
+        "rounding": max(moved[:-1]),
         "outputs": found[-1],
         "seconds": round(seconds, 1),
     }
@@ -148,7 +155,7 @@ def main() -> None:
         rows.append(measure(name, words.rounds))
         if len(rows) == 1:
             print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
-        shown = (f"{v:.0e}" if isinstance(v, float) and v < 1e-3 else str(v) for v in rows[-1].values())
+        shown = (f"{v:.0e}" if isinstance(v, float) and v < 0.1 else str(v) for v in rows[-1].values())
         print("| " + " | ".join(shown) + " |", flush=True)
     if words.json:
         words.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
