@@ -84,9 +84,18 @@ class ValidationCallback(keras.callbacks.Callback):  # type: ignore[misc]
     def on_validation_end(self) -> None:
         """The validation has ended."""
 
+    def set_model(self, model: Any) -> None:
+        """A `fit` or an `evaluate` takes the callback up: one that was interrupted before is over."""
+        super().set_model(model)
+        self._is_training = self._is_open = False
+
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """`fit` has begun."""
-        self._is_training, self._count = True, 0
+        self._is_training, self._is_open, self._count = True, False, 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """`fit` goes on, also where an `evaluate` within it was given this callback."""
+        self._is_training = True
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """`fit` has ended."""

@@ -40,6 +40,11 @@ def values(model):
     return [np.array(keras.ops.convert_to_numpy(variable.value)) for variable in every]
 
 
+def assert_same(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def loader():
     if keras.backend.backend() != "torch":
         return X
@@ -60,8 +65,7 @@ def test_training_is_the_same_to_the_bit_with_it_and_without(settings, options):
         history = fitted(model, callbacks, validation_data=VALIDATION).history
         found.append((values(model), history["loss"], history["val_loss"]))
     (without, loss, val_loss), (with_it, same_loss, other_val_loss) = found
-    for one, other in zip(with_it, without, strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(with_it, without)
     assert loss == same_loss
     assert val_loss != other_val_loss
 
@@ -99,8 +103,7 @@ def test_behind_averaged_weights_it_sees_the_averages():
     assert history["val_loss"][0] == pytest.approx(expected.evaluate(*VALIDATION, verbose=0), rel=1e-5)
     without = network(**averaged)
     fitted(without, callbacks[:1], epochs=1, validation_data=VALIDATION)
-    for one, other in zip(values(model), values(without), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert_same(values(model), values(without))
 
 
 def test_arguments_that_it_does_not_take():
@@ -113,8 +116,125 @@ def test_arguments_that_it_does_not_take():
             eb.Recalibrate(**{"data": X, **arguments})
 
 
-def test_a_model_without_normalization_is_said():
+def test_a_model_without_normalization_is_said_before_it_trains():
     model = keras.Sequential([keras.Input((5,)), layers.Dense(2)])
     model.compile("sgd", "mse")
+    before = model.get_weights()
     with pytest.raises(UnsupportedModel, match="has no batch normalization"):
         fitted(model, [eb.Recalibrate(X)], validation_data=VALIDATION)
+    assert_same(model.get_weights(), before)
+
+
+def test_a_model_that_its_first_batch_builds_is_taken():
+    model = keras.Sequential([layers.Dense(3), layers.BatchNormalization(), layers.Dense(2)])
+    model.compile("sgd", "mse")
+    history = fitted(model, [eb.Recalibrate(X)], epochs=1, validation_data=VALIDATION).history
+    expected = eb.recalibrate(model, X, verbose=False)
+    assert history["val_loss"][0] == pytest.approx(expected.evaluate(*VALIDATION, verbose=0), rel=1e-5)
+
+
+def test_a_second_one_is_refused_before_anything_is_trained():
+    model = network()
+    before = model.get_weights()
+    one = eb.Recalibrate(X)
+    for callbacks in ([one, eb.Recalibrate(X)], [one, one]):
+        with pytest.raises(InvalidArgument, match="must hold one Recalibrate at most"):
+            fitted(model, callbacks, validation_data=VALIDATION)
+    assert_same(model.get_weights(), before)
+
+
+class Interrupted(keras.callbacks.Callback):
+    """What a user or an error does in the midst of `on`."""
+
+    def __init__(self, on):
+        super().__init__()
+        setattr(self, on, self.interrupt)
+
+    def interrupt(self, *_, **__):
+        raise KeyboardInterrupt
+
+
+def test_a_fit_that_failed_as_it_began_is_not_taken_for_a_first_one():
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, [eb.Recalibrate(X), Interrupted("on_train_begin")])
+    fitted(model, [eb.Recalibrate(X)], epochs=1)
+
+
+def interrupted(callback):
+    model = network()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, [callback, Interrupted("on_test_batch_end")], epochs=1, validation_data=VALIDATION)
+    return model
+
+
+@pytest.mark.parametrize("is_the_same", [True, False])
+def test_what_an_interrupted_validation_left_is_put_back_by_the_next_evaluate(is_the_same):
+    callback = eb.Recalibrate(X)
+    model, without = interrupted(callback), network()
+    fitted(without, epochs=1)
+    found = model.evaluate(*VALIDATION, verbose=0, callbacks=[callback if is_the_same else eb.Recalibrate(X)])
+    assert found == without.evaluate(*VALIDATION, verbose=0)
+    assert_same(values(model), values(without))
+
+
+@pytest.mark.parametrize("is_the_same", [True, False])
+def test_what_an_interrupted_validation_left_is_put_back_by_the_next_fit(is_the_same):
+    callback = eb.Recalibrate(X)
+    model, without = interrupted(callback), network()
+    fitted(without, epochs=1)
+    for one, callbacks in [(model, [callback if is_the_same else eb.Recalibrate(X)]), (without, [])]:
+        fitted(one, callbacks, epochs=1, validation_data=VALIDATION)
+    assert_same(values(model), values(without))
+
+
+def test_what_was_loaded_after_an_interrupted_validation_stays():
+    callback = eb.Recalibrate(X)
+    model, loaded = interrupted(callback), network().get_weights()
+    model.set_weights(loaded)
+    model.evaluate(*VALIDATION, verbose=0, callbacks=[callback])
+    assert_same(model.get_weights(), loaded)
+
+
+def test_an_evaluate_within_fit_that_is_given_it_does_not_end_it():
+    losses = []
+    for is_given in (False, True):
+        callback, model = eb.Recalibrate(X), network()
+
+        def evaluate(*_, model=model, given=(callback,) if is_given else ()):
+            model.evaluate(*VALIDATION, verbose=0, callbacks=[*given])
+
+        callbacks = [callback, keras.callbacks.LambdaCallback(on_epoch_end=evaluate)]
+        losses.append(fitted(model, callbacks, validation_data=VALIDATION).history["val_loss"])
+    assert losses[0] == losses[1]
+
+
+def test_layers_frozen_between_two_trainings_keep_their_statistics():
+    model, callback = network(), eb.Recalibrate(X)
+    fitted(model, [callback], epochs=1, validation_data=VALIDATION)
+    model.get_layer("norm").trainable = False
+    model.compile("sgd", "mse")
+    history = fitted(model, [callback], epochs=1, validation_data=VALIDATION).history
+    expected = eb.recalibrate(model, X, verbose=False)
+    assert history["val_loss"][0] == pytest.approx(expected.evaluate(*VALIDATION, verbose=0), rel=1e-5)
+
+
+@pytest.mark.parametrize("drawn_from", ["of all", "of the loader", "of the sampler"])
+def test_a_loader_that_fit_is_given_too_shuffles_as_it_would_without(drawn_from):
+    torch = pytest.importorskip("torch")
+    data = torch.utils.data.TensorDataset(torch.tensor(X), torch.tensor(Y))
+    found = []
+    for is_recalibrated in (False, True):
+        torch.manual_seed(0)
+        own = torch.Generator().manual_seed(0)
+        order = {
+            "of all": {"shuffle": True},
+            "of the loader": {"shuffle": True, "generator": own},
+            "of the sampler": {"sampler": torch.utils.data.RandomSampler(data, generator=own)},
+        }[drawn_from]
+        shared, model = torch.utils.data.DataLoader(data, batch_size=16, **order), network()
+        callbacks = [eb.Recalibrate(shared)] if is_recalibrated else []
+        keras.utils.set_random_seed(1)
+        model.fit(shared, epochs=2, verbose=0, shuffle=False, callbacks=callbacks, validation_data=VALIDATION)
+        found.append(values(model))
+    assert_same(*found)

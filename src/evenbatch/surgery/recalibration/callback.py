@@ -1,9 +1,11 @@
 """`eb.Recalibrate`: validation by population statistics, while the model trains on as it would without."""
 
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import keras
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from evenbatch import graph
 from evenbatch.callbacks import ValidationCallback
 from evenbatch.errors import InvalidArgument
+from evenbatch.sites import sites
 from evenbatch.surgery.given import require_built
 from evenbatch.surgery.rebuild import Rebuilt, rebuild
 from evenbatch.surgery.recalibration.options import Options
@@ -18,6 +21,13 @@ from evenbatch.surgery.recalibration.progress import Bar, Silent
 from evenbatch.surgery.recalibration.settling import settle
 from evenbatch.surgery.recalibration.statistics import variables
 from evenbatch.surgery.recalibration.targets import targets
+
+# By model, what a validation put in: each variable, its value before, and the one that it was given. Here and not in
+# the callback, since a validation that is interrupted may leave it to another one.
+_PUT_IN: WeakKeyDictionary[Any, list[tuple[Any, Any, Any]]] = WeakKeyDictionary()
+
+# The models whose `fit` begins with a callback of this kind: it has no place for a second one.
+_BEGINNING: WeakSet[Any] = WeakSet()
 
 
 class Recalibrate(ValidationCallback):
@@ -31,6 +41,13 @@ class Recalibrate(ValidationCallback):
     Behind `keras.callbacks.SwapEMAWeights` in the list of callbacks, it sees the averaged weights. `evaluate` outside
     of `fit` is left alone. What is saved during the training has the moving statistics.
 
+    A `tf.data.Dataset` that shuffles is not to be the one that `fit` is given: the two would share its generator, whose
+    state TensorFlow does not tell, and training would see another order. Give it a data set of its own, or arrays.
+
+    A validation that is interrupted, by the keyboard or by an error, leaves population statistics in the model. The
+    next `fit` or `evaluate` with a `Recalibrate` puts the moving ones back as it begins, where they are still to be
+    put back: what has been loaded or trained since stays.
+
     Args:
         data: As for `eb.recalibrate`; it is gone through at every validation, so no generator.
         every: At which validations: 1 for each, 2 for every second, and so on.
@@ -43,7 +60,9 @@ class Recalibrate(ValidationCallback):
         verbose: Whether a bar tells how far it is. False by default.
 
     Raises:
-        InvalidArgument: An option is outside what is allowed, or the data can be gone through only once.
+        InvalidArgument: An option is outside what is allowed, or the data can be gone through only once. As `fit`
+            begins: it was given two of these, or all normalizations are frozen.
+        UnsupportedModel: As `fit` begins: no layer of the model gets new statistics.
     """
 
     def __init__(
@@ -67,19 +86,58 @@ class Recalibrate(ValidationCallback):
             )
         self._data, self._verbose = data, verbose
         self._options = Options(batch_size, max_batches, one_pass, dropout, frozen, tolerance)
-        self._of: Any = None
         self._twin: Rebuilt | None = None
-        self._before: list[tuple[Any, Any]] = []
+
+    def set_model(self, model: Any) -> None:
+        """A `fit` that was interrupted as it began is over."""
+        super().set_model(model)
+        _BEGINNING.discard(self.model)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Checks what can be checked before the first epoch.
+
+        Raises:
+            InvalidArgument: `fit` was given two of these, or all normalizations are frozen.
+            UnsupportedModel: No layer of the model gets new statistics.
+        """
+        super().on_train_begin(logs)
+        self._put_back_what_was_left()
+        self._twin = None  # which has the flags of the last training
+        if self.model in _BEGINNING:
+            raise InvalidArgument(
+                "callbacks must hold one Recalibrate at most, received two, of which the second would take the "
+                "statistics of the first for the moving ones; pass one"
+            )
+        _BEGINNING.add(self.model)
+        if _is_built(self.model):
+            targets(self.model, frozen=self._options.frozen)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """`fit` begins no longer."""
+        super().on_epoch_begin(epoch, logs)
+        _BEGINNING.discard(self.model)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Leaves the model as the training made it."""
+        super().on_train_end(logs)
+        _BEGINNING.discard(self.model)
+        self._put_back_what_was_left()
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """A validation begins with the moving statistics, also after one that was interrupted."""
+        self._put_back_what_was_left()
+        super().on_test_begin(logs)
 
     def on_validation_begin(self) -> None:
         """Puts population statistics into the model."""
-        with _generators_kept():
+        with _generators_kept(self._data):
             twin = self._twin_as_the_model_is()
             places = targets(twin.model, frozen=self._options.frozen)
             settle(twin.model, places, self._data, self._options, Bar() if self._verbose else Silent())
         given = {id(new): variable for variable, new in twin.variables}
         pairs = [(given[id(new)], new) for layer in places.layers for new in variables(layer)]
-        self._before = [(variable, keras.ops.copy(variable.value)) for variable, _ in pairs]
+        copy = keras.ops.copy
+        _PUT_IN[self.model] = [(variable, copy(variable.value), copy(new.value)) for variable, new in pairs]
         with graph.where_it_lives(self.model):
             for variable, new in pairs:
                 graph.carry_value(new, variable)
@@ -87,16 +145,24 @@ class Recalibrate(ValidationCallback):
     def on_validation_end(self) -> None:
         """Puts the moving statistics back."""
         with graph.where_it_lives(self.model):
-            for variable, value in self._before:
-                variable.assign(value)
-        self._before = []
+            for variable, before, _ in _PUT_IN.get(self.model, ()):
+                variable.assign(before)
+        _PUT_IN.pop(self.model, None)
+
+    def _put_back_what_was_left(self) -> None:
+        """Puts the moving statistics back that an interrupted validation has left out, except where others came."""
+        with graph.where_it_lives(self.model):
+            for variable, before, given in _PUT_IN.get(self.model, ()):
+                if _bits(variable.value) == _bits(given):
+                    variable.assign(before)
+        _PUT_IN.pop(self.model, None)
 
     def _twin_as_the_model_is(self) -> Rebuilt:
-        """A copy of the model, made at the first validation, with the values of its variables as they are now."""
-        if self._twin is None or self._of is not self.model:
+        """A copy of the model, made at a training's first validation, with its variables' values as they are now."""
+        if self._twin is None:
             require_built(self.model)
             targets(self.model, frozen=self._options.frozen)
-            self._of, self._twin = self.model, rebuild(self.model, lambda _: None, lambda *_: [])
+            self._twin = rebuild(self.model, lambda _: None, lambda *_: [])
             return self._twin
         with graph.where_it_lives(self.model):
             for variable, twin in self._twin.variables:
@@ -104,22 +170,42 @@ class Recalibrate(ValidationCallback):
         return self._twin
 
 
+def _is_built(model: Any) -> bool:
+    """Whether all is there that tells which statistics are computed: some models are built by their first batch."""
+    return bool(model.built) and all(site.layer.built for site in sites(model))
+
+
+def _bits(value: Any) -> bytes:
+    return np.asarray(keras.ops.convert_to_numpy(value)).tobytes()
+
+
 @contextmanager
-def _generators_kept() -> Iterator[None]:
+def _generators_kept(data: Any) -> Iterator[None]:
     """Within, random numbers may be drawn, from which the training then does not see that they were.
 
-    Loaders of data draw from the generators of Python, NumPy and PyTorch, and making a layer draws a seed.
+    Loaders of data draw from the generators of Python, NumPy and PyTorch, or from one of their own that the loader of
+    the training may share, and making a layer draws a seed.
     """
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's and Keras' own
-    torch_state = None
-    if keras.backend.backend() == "torch":
-        import torch
-
-        torch_state = torch.get_rng_state()
+    torch = sys.modules.get("torch")  # whose loaders serve every backend
+    torch_state = torch.get_rng_state() if torch else None
+    of_loader = [(generator, generator.get_state()) for generator in _generators_of(data)]
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
-        if torch_state is not None:
+        if torch:
             torch.set_rng_state(torch_state)
+        for generator, state in of_loader:
+            generator.set_state(state)
+
+
+def _generators_of(data: Any) -> list[Any]:
+    """The generators that a DataLoader was given for itself and for what it takes the order of examples from."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(data, torch.utils.data.DataLoader):
+        return []
+    holders = [data, data.sampler, data.batch_sampler, getattr(data.batch_sampler, "sampler", None)]
+    generators = [getattr(holder, "generator", None) for holder in holders]
+    return [generator for generator in generators if isinstance(generator, torch.Generator)]
