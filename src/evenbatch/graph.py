@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras.src import ops as operations
 from keras.src.models.functional import Functional, functional_like_constructor
+from keras.src.random.seed_generator import global_seed_generator
 
 MACHINERY = frozenset(
     {"_layers", "_tracker", "_functional", "_inbound_nodes", "_outbound_nodes", "_operations", "_operations_by_depth"}
@@ -199,6 +200,11 @@ def losses_kept(layers: Iterable[Any]) -> Iterator[None]:
 def strategy_of(model: Any) -> Any | None:
     """The `tf.distribute` strategy that a model was made in, where there was one."""
     return getattr(model, "_distribute_strategy", None)
+
+
+def global_seed() -> Any:
+    """The variable from which Keras draws where a random operation was given no seed."""
+    return global_seed_generator().state
 
 
 def where_it_lives(model: Any) -> AbstractContextManager[Any]:

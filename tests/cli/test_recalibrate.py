@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import sys
 from pathlib import Path
 
 import keras
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import evenbatch as eb
+from evenbatch.surgery.recalibration import model as library
+from evenbatch.surgery.recalibration.options import Options
 
 layers = keras.layers
 
@@ -62,11 +65,59 @@ def test_an_input_each_by_its_name(recalibrate):
     assert (code, err.startswith("Error: --raw is needed for a model of several inputs")) == (2, True)
 
 
-def test_options_are_passed_on(recalibrate, model):
+def test_options_are_passed_on(recalibrate, model, monkeypatch):
     words = ("--max-batches", 3, "--batch-size", 5, "--one-pass", "--dropout", "--frozen", "--tolerance", 0.1)
+    given = []
+
+    def recalibrated(model, data, options, watch):
+        given.append(options)
+        return right(model, data, options, watch)
+
+    right = library.recalibrated
+    monkeypatch.setattr(library, "recalibrated", recalibrated)
     code, out, _ = recalibrate("in.keras", "out.keras", "--data", "x.npy", "--raw", *words)
     assert code == 0
     assert "on 15 examples in 3 batches" in out
+    assert given == [Options(5, 3, one_pass=True, dropout=True, frozen=True, tolerance=0.1)]
+
+
+@pytest.fixture
+def with_code(recalibrate):
+    """code.keras, which holds a Lambda layer, and own.keras, which holds a class of a module of its own."""
+    norm = layers.BatchNormalization
+    keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: 2 * x), norm()]).save("code.keras")
+    Path("own_layers.py").write_text(OWN)
+    sys.path.insert(0, str(Path.cwd()))
+    import own_layers
+
+    keras.Sequential([keras.Input((4,)), own_layers.Doubled(), norm()]).save("own.keras")
+    keras.saving.get_custom_objects().clear()
+    del sys.modules["own_layers"]
+    np.save("x.npy", examples())
+    yield
+    sys.path.remove(str(Path.cwd()))
+    sys.modules.pop("own_layers", None)
+
+
+OWN = """
+import keras
+
+
+@keras.saving.register_keras_serializable("own")
+class Doubled(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+
+@pytest.mark.parametrize(("name", "option"), [("code", ["--unsafe"]), ("own", ["--import", "own_layers"])])
+@pytest.mark.parametrize("command", ["fold", "recalibrate"])
+@pytest.mark.filterwarnings("ignore:Nothing could be folded:UserWarning")
+def test_code_is_loaded_where_it_is_asked_for(run, with_code, command, name, option):
+    data = ["--data", "x.npy", "--raw"] if command == "recalibrate" else []
+    code, _, err = run(command, f"{name}.keras", "out.keras", *data)
+    assert (code, option[0] in err, Path("out.keras").exists()) == (2, True, False)
+    assert run(command, f"{name}.keras", "out.keras", *data, *option)[0] == 0
 
 
 def test_a_file_that_exists_is_kept_and_replaced_with_force(recalibrate, model):

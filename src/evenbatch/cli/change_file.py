@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ def change_file(
         source: The file to read.
         target: The file to write.
         change: Gives the new model and the report.
-        doing: What is said while it does.
+        doing: What is said while it does; empty where it says so itself.
         force: Whether a file may be replaced.
         unsafe: Whether Lambda layers are loaded.
         modules: What is imported first.
@@ -41,14 +42,14 @@ def change_file(
     from evenbatch.files import dump_json
 
     model_files.require_free(target, force=force)
-    with Console(stderr=True).status(f"Reading {source}") as status:
+    console = Console(stderr=True)
+    with console.status(f"Reading {source}"):
         model_files.import_modules(modules or ())
         model = model_files.read(source, unsafe=unsafe)
-        status.update(doing)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is worth a warning stands in the report
-            new, report = change(model)
-        status.update(f"Writing {target}, and reading it back")
+    with console.status(doing) if doing else nullcontext(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is worth a warning stands in the report
+        new, report = change(model)
+    with console.status(f"Writing {target}, and reading it back"):
         model_files.write(new, target, unsafe=unsafe)
     if as_json:
         typer.echo(dump_json(report.as_json()), nl=False)

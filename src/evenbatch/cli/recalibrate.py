@@ -1,11 +1,10 @@
 """`evenbatch recalibrate`."""
 
-import warnings
 from typing import Annotated, Any
 
 import typer
 
-from evenbatch.cli.change_file import Replace, Source, Target
+from evenbatch.cli.change_file import Replace, Source, Target, change_file
 from evenbatch.cli.options import Json, Modules, Unsafe
 
 Data = Annotated[
@@ -29,7 +28,9 @@ def recalibrate(
             "--raw", help="Take the examples as they stand. Default: as recipes are fed, 8-bit pixels divided by 255."
         ),
     ] = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Examples in a batch.")] = 256,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", help="Examples in a batch; with --one-pass the result depends on it.")
+    ] = 256,
     max_batches: Annotated[int | None, typer.Option(metavar="N", help="Batches read at most. Default: all.")] = None,
     one_pass: Annotated[
         bool, typer.Option("--one-pass", help="All layers at once, each batch by its own moments, as in training.")
@@ -46,29 +47,17 @@ def recalibrate(
     as_json: Json = False,
 ) -> None:
     """Give every batch normalization of a model the statistics of the data, instead of moving averages."""
-    from rich.console import Console
-
-    from evenbatch import model_files
-    from evenbatch.cli.progress import RecalibrationProgress
-    from evenbatch.files import dump_json
-    from evenbatch.surgery.recalibration.model import recalibrated
     from evenbatch.surgery.recalibration.options import Options
 
-    model_files.require_free(target, force=force)
     options = Options(batch_size, max_batches, one_pass, dropout, frozen, tolerance)
-    with Console(stderr=True).status(f"Reading {source}"):
-        model_files.import_modules(modules or ())
-        model = model_files.read(source, unsafe=unsafe)
-        examples = _examples(data, model, raw)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is worth a warning stands in the report
-        new, report = recalibrated(model, examples, options, RecalibrationProgress())
-    with Console(stderr=True).status(f"Writing {target}, and reading it back"):
-        model_files.write(new, target, unsafe=unsafe)
-    if as_json:
-        typer.echo(dump_json(report.as_json()), nl=False)
-    else:
-        typer.echo("\n".join([*report.sentences(), f"Model: {target}"]))
+
+    def change(model: Any) -> Any:
+        from evenbatch.cli.progress import RecalibrationProgress
+        from evenbatch.surgery.recalibration.model import recalibrated
+
+        return recalibrated(model, _examples(data, model, raw), options, RecalibrationProgress())
+
+    change_file(source, target, change, "", force=force, unsafe=unsafe, modules=modules, as_json=as_json)
 
 
 def _examples(data: str, model: Any, raw: bool) -> Any:

@@ -76,6 +76,8 @@ def _counted(count: int, done: str) -> str:
 
 
 def _at_places(difference: float) -> str:
+    if difference == 0:
+        return "Each place was run by itself, before and after; values are equal."
     return f"Each place was run by itself, before and after; values differ by {difference:.0e} of their size at most."
 
 

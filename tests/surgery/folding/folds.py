@@ -43,6 +43,7 @@ def outputs(model, seed=1, count=3):
 def assert_equal_outputs(new, model, tolerance=2e-5):
     for one, other in zip(outputs(new), outputs(model), strict=True):
         assert one.shape == other.shape
+        assert np.isfinite(other).all()
         np.testing.assert_allclose(one, other, atol=tolerance * np.abs(other).max(), rtol=0)
 
 
@@ -53,7 +54,7 @@ def fold(model):
     assert_equal_outputs(new, model)
     for one, other in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert report.largest_at_places < 1e-4
+    assert report.largest_at_places is None or report.largest_at_places < 1e-4
     return new, report
 
 

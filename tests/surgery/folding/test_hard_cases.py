@@ -219,7 +219,7 @@ def test_a_constant_that_is_added_stops_it():
     )
 
 
-def test_code_on_the_object_itself_stays():
+def test_code_on_the_object_itself_is_refused():
     model = chain((4,), layers.Dense(3), norm := NORM())
     vars(norm)["call"] = lambda x, **_: 2 * x
     with pytest.raises(UnsupportedModel, match="was replaced on the object itself"):

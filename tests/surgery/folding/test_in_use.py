@@ -51,6 +51,21 @@ def test_regularizers_of_other_weights_are_gone():
     assert new.layers[-1].kernel.constraint is not None
 
 
+def test_regularizers_of_outputs_are_gone_and_said_to_be():
+    l2 = keras.regularizers.L2(0.1)
+    model = chain((4,), layers.Dense(3, activity_regularizer=l2), NORM(), layers.ReLU())
+    with pytest.warns(UserWarning, match="Regularizers and constraints of layers that took something in are gone"):
+        new, _ = fold(model)
+    assert new.losses == []
+
+
+def test_where_nothing_is_folded_no_place_is_said_to_have_been_run():
+    with pytest.warns(UserWarning, match="Nothing could be folded"):
+        _, report = fold(chain((4,), layers.ReLU(), NORM(), layers.ReLU()))
+    assert report.largest_at_places is None
+    assert not [sentence for sentence in report.sentences() if "Each place" in sentence]
+
+
 def test_frozen_layers_stay_frozen(model):
     model.get_layer("conv").trainable = False
     new, _ = fold(model)

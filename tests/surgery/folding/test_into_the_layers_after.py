@@ -107,6 +107,20 @@ def test_one_before_another_that_stays_goes_into_it():
     assert report.folded()[0].into == ("second",)
 
 
+def test_the_report_names_the_layer_that_has_it_in_the_end():
+    model = chain((4,), layers.ReLU(), NORM(name="first"), NORM(name="second"), layers.Dense(3, name="dense"))
+    new, report = fold(model)
+    assert norms(new) == []
+    assert [one.into for one in report.folded()] == [("dense",), ("dense",)]
+
+
+def test_one_that_normalizes_by_its_batch_takes_nothing_in():
+    x = inputs = keras.Input((4,))
+    x = NORM(name="second")(NORM(name="first")(layers.ReLU()(x)), training=True)
+    model = filled(keras.Model(inputs, layers.ReLU()(x)))
+    assert "second (BatchNormalization), after it, is called with training=True" in refused(model)
+
+
 def test_the_layer_between_two_takes_in_both():
     model = chain((4,), layers.ReLU(), NORM(), layers.Dense(3, name="dense"), NORM(), layers.ReLU())
     new, report = fold(model)

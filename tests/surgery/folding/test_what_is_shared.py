@@ -116,7 +116,7 @@ class OfTheUser(NORM):
 
 
 REASONS = {
-    "a subclass": (lambda x: OfTheUser()(layers.Dense(3)(x)), "it has code of its own, as a subclass or"),
+    "a subclass": (lambda x: OfTheUser()(layers.Dense(3)(x)), "it is a subclass, with code of its own"),
     "an activation": (lambda x: NORM()(layers.Dense(3, activation="relu")(x)), "applies relu to what it computes"),
     "another axis": (lambda x: NORM(axis=1)(layers.Conv1D(3, 1)(layers.Reshape((2, 2))(x))), "along axis 2, and not"),
     "another dtype": (lambda x: NORM(dtype="bfloat16")(layers.Dense(3)(x)), "computes in float32, and"),

@@ -70,6 +70,40 @@ def test_training_is_the_same_to_the_bit_with_it_and_without(settings, options):
     assert val_loss != other_val_loss
 
 
+class Noise(layers.Layer):
+    """Draws from Keras' global seed, as code does that gives random operations none."""
+
+    def call(self, x, training=None):
+        return x + 0.1 * keras.random.normal(keras.ops.shape(x)) if training else x
+
+
+def test_layers_that_draw_from_the_global_seed_are_not_disturbed():
+    found = []
+    for callbacks in ([], [eb.Recalibrate(X, dropout=True)]):
+        keras.utils.set_random_seed(0)
+        parts = [layers.Dense(6), Noise(), layers.BatchNormalization(), layers.Dense(2)]
+        model = keras.Sequential([keras.Input((5,)), *parts])
+        model.compile("sgd", "mse", run_eagerly=True)
+        fitted(model, callbacks, validation_data=VALIDATION)
+        found.append(values(model))
+    assert_same(*found)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="a strategy of TensorFlow")
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what TensorFlow says of a strategy of one device
+def test_models_that_live_in_a_strategy_are_validated_and_trained_alike():
+    import tensorflow as tf
+
+    found = []
+    for callbacks in ([], [eb.Recalibrate(X)]):
+        with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+            model = network()
+        history = fitted(model, callbacks, validation_data=VALIDATION).history
+        found.append((values(model), history["val_loss"]))
+    assert_same(found[1][0], found[0][0])
+    assert found[1][1] != found[0][1]
+
+
 def test_validation_is_that_of_the_recalibrated_model():
     model = network()
     history = fitted(model, [eb.Recalibrate((X, Y))], epochs=1, validation_data=VALIDATION).history

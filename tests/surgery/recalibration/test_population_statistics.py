@@ -136,7 +136,10 @@ def test_values_far_from_0_are_as_exact_as_near_it():
     x = (1e4 + np.random.default_rng(0).normal(size=(3000, 3))).astype("float32")
     new = recalibrated(model, x, batch_size=100)
     true = x.astype("float64")
-    oracle.assert_equal_statistics(of(new)[0], (true.mean(axis=0), true.var(axis=0)), 5e-4)
+    mean, variance = of(new)[0]
+    # What float32 holds of a number of 1e4 is 5e-4 of a deviation.
+    np.testing.assert_allclose(mean, true.mean(axis=0), rtol=0, atol=1e-3)
+    np.testing.assert_allclose(variance, true.var(axis=0), rtol=1e-3)
 
 
 def test_statistics_that_are_no_number_are_replaced():

@@ -1,8 +1,8 @@
 """`fold`: a model for inference, with its batch normalizations in the layers around them.
 
 A normalization that follows a linear layer, in inference, is a part of that layer: `affine.py` says what it computes,
-`linear.py` which layers take it in, `between.py` what it may be moved through to reach one, `way.py` and `plan.py`
-where each goes, and `proof.py` checks the result place by place.
+`linear.py` which layers take it in, `kernels.py` and `normalization.py` how, `between.py` what it may be moved through
+to reach one, `way.py` and `plan.py` where each goes, and `proof.py` checks the result place by place.
 """
 
 import warnings
@@ -93,7 +93,8 @@ def _notes(plan: Plan) -> list[str]:
     if not plan.moves:
         return ["Nothing could be folded: the new model is equal."]
     gone = [variable for site in [*plan.changed, *plan.moves] for variable in site.layer.weights]
-    if not any(variable.regularizer is not None or variable.constraint is not None for variable in gone):
+    of_weights = any(one.regularizer is not None or one.constraint is not None for one in gone)
+    if not of_weights and all(getattr(site.layer, "activity_regularizer", None) is None for site in plan.changed):
         return []
     return [
         "Regularizers and constraints of layers that took something in are gone, since they were meant for other "
@@ -112,12 +113,19 @@ def _fill(plan: Plan, rebuilt: Rebuilt) -> None:
                 variable.assign(np.broadcast_to(values[variable.name], variable.shape))
 
 
+def _ends(site: Site, plan: Plan) -> list[Site]:
+    """The layers that stay and have a normalization in them, in the end."""
+    if site not in plan.moves:
+        return [site]
+    return list(dict.fromkeys(end for one in plan.moves[site].into for end in _ends(one, plan)))
+
+
 def _changes(sites: list[Site], plan: Plan) -> tuple[Change, ...]:
     found = []
     for site in sites:
         kind = type(site.layer).__name__
         if site in plan.moves:
-            found.append(Change(site.path, kind, "folded", into=tuple(one.path for one in plan.moves[site].into)))
+            found.append(Change(site.path, kind, "folded", into=tuple(one.path for one in _ends(site, plan))))
         elif site in plan.kept:
             found.append(Change(site.path, kind, "kept", plan.kept[site]))
     return tuple(found)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from evenbatch.errors import UnsupportedModel
+from evenbatch.surgery import promise
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -58,10 +59,14 @@ def affine_of(layer: Any, path: str) -> Affine:
     Raises:
         UnsupportedModel: its weights or its moving statistics are no numbers, or its variance is negative.
     """
-    mean, spread = numbers(layer.moving_mean), _deviation(layer, path)
-    gamma = numbers(layer.gamma) if layer.scale else np.ones_like(mean)
+    mean, variance = numbers(layer.moving_mean), numbers(layer.moving_variance) + float(layer.epsilon)
+    if (variance <= 0).any():
+        raise UnsupportedModel(
+            f"{path}: moving_variance + epsilon must be positive, and its smallest value is {variance.min():.3g}; "
+            "compute the statistics anew with eb.recalibrate(model, data)"
+        )
     beta = numbers(layer.beta) if layer.center else np.zeros_like(mean)
-    scale = gamma / spread
+    scale = gamma(layer) / deviation(layer)
     found = Affine(scale, beta - mean * scale)
     if not (np.isfinite(found.scale).all() and np.isfinite(found.shift).all()):
         raise UnsupportedModel(
@@ -71,18 +76,18 @@ def affine_of(layer: Any, path: str) -> Affine:
     return found
 
 
-def _deviation(layer: Any, path: str) -> Array:
-    variance = numbers(layer.moving_variance) + float(layer.epsilon)
-    if (variance <= 0).any():
-        raise UnsupportedModel(
-            f"{path}: moving_variance + epsilon must be positive, and its smallest value is {variance.min():.3g}; "
-            "compute the statistics anew with eb.recalibrate(model, data)"
-        )
-    return np.sqrt(variance)
+def gamma(layer: Any) -> Array:
+    """What a normalization multiplies by, 1 where it has no gamma."""
+    return numbers(layer.gamma) if layer.scale else np.ones_like(numbers(layer.moving_mean))
+
+
+def deviation(layer: Any) -> Array:
+    """What a normalization divides by in inference."""
+    found: Array = np.sqrt(numbers(layer.moving_variance) + float(layer.epsilon))
+    return found
 
 
 def numbers(variable: Any) -> Array:
     """The value of a variable in float64."""
-    value = keras.ops.convert_to_tensor(variable.value)
-    wide = value if keras.backend.standardize_dtype(value.dtype) == "float64" else keras.ops.cast(value, "float32")
-    return np.asarray(keras.ops.convert_to_numpy(wide), np.float64)
+    found: Array = promise.numbers(keras.ops.convert_to_tensor(variable.value))
+    return found

@@ -16,7 +16,7 @@ kl = keras.layers
 Placed = tuple[Affine, int]
 """An affine map, and the axis of the channels that it is for."""
 
-_EQUAL = (kl.Identity, kl.ActivityRegularization, kl.Activation)
+_EQUAL = (kl.Identity, kl.Activation)
 _DROPOUTS = (kl.Dropout, kl.SpatialDropout1D, kl.SpatialDropout2D, kl.SpatialDropout3D, kl.AlphaDropout)
 _RANDOM = (*_DROPOUTS, kl.GaussianDropout, kl.GaussianNoise)
 _MEANS = (kl.AveragePooling1D, kl.AveragePooling2D, kl.AveragePooling3D)

@@ -13,10 +13,11 @@ import numpy as np
 from evenbatch import layers as ours
 from evenbatch.sites import Site, Walk
 from evenbatch.surgery import promise
-from evenbatch.surgery.folding.affine import Affine, affine_of, numbers
+from evenbatch.surgery.folding.affine import Affine, affine_of, deviation, gamma, numbers
 from evenbatch.surgery.folding.edges import Edges
-from evenbatch.surgery.folding.linear import Linear, Normalization
+from evenbatch.surgery.folding.normalization import Normalization
 from evenbatch.surgery.folding.refusal import Refused
+from evenbatch.surgery.folding.taking import Linear
 from evenbatch.surgery.folding.way import FIXED, Move, Way
 
 FOLDABLE = (keras.layers.BatchNormalization, ours.BatchNormalization, ours.GhostBatchNormalization)
@@ -85,8 +86,8 @@ def _why_never(site: Site, plan: Plan) -> str:
     """Why a normalization stays whatever is around it; empty where nothing speaks against its going."""
     if isinstance(site.layer, ours.ConditionalBatchNormalization):
         return "it has a gamma and a beta for each class"
-    if type(site.layer) not in FOLDABLE or "call" in vars(site.layer):
-        return "it has code of its own, as a subclass or on the object itself"
+    if type(site.layer) not in FOLDABLE or "call" in vars(site.layer):  # which making the model again will refuse
+        return "it is a subclass, with code of its own"
     if id(site.layer) in plan.fixed:
         return f"it {FIXED}"
     if not plan.edges.are_known(site):
@@ -133,9 +134,8 @@ def _require_near(site: Site) -> None:
     the way is as large, for one deviation of the inputs, as the mean is deviations away from 0.
     """
     layer = site.layer
-    spread = np.sqrt(numbers(layer.moving_variance) + float(layer.epsilon))
-    gamma = numbers(layer.gamma) if layer.scale else np.ones_like(spread)
-    far = float((np.abs(numbers(layer.moving_mean)) / spread * (gamma != 0)).max(initial=0.0))
+    distance = np.abs(numbers(layer.moving_mean)) / deviation(layer)
+    far = float((distance * (gamma(layer) != 0)).max(initial=0.0))
     if far * promise.unit_of([layer]) > promise.tolerance(layer.compute_dtype):
         raise Refused(
             f"after it, what it takes has a mean {far:.0e} deviations away from 0, which must be subtracted before "

@@ -28,11 +28,12 @@ class Agreement(NamedTuple):
     """How far a model and the one that was made of it agree.
 
     Attributes:
-        places: The largest difference at a place where something was folded, relative to the values of its channel.
+        places: The largest difference at a place where something was folded, relative to the values of its channel;
+            None where there is no such place.
         outputs: That of their outputs.
     """
 
-    places: float
+    places: float | None
     outputs: promise.Agreement
 
 
@@ -59,7 +60,7 @@ def check(model: Any, walked: Walk, plan: Plan, rebuilt: Rebuilt) -> Agreement:
         shapes = _shapes(model, walked)
         regions = [Region(sites, walked, shapes) for sites in plan.regions()]
         places = [_difference_in(region, plan, twins) for region in regions]
-        return Agreement(max(places, default=0.0), promise.agreement_of_outputs(model, rebuilt.model, []))
+        return Agreement(max(places, default=None), promise.agreement_of_outputs(model, rebuilt.model, []))
 
 
 def _require_equal_structure(walked: Walk, new: Walk, plan: Plan) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from evenbatch.errors import UnsupportedModel
 from evenbatch.sites import Call, Site, Value, Walk
 from evenbatch.surgery import promise
-from evenbatch.surgery.folding.affine import numbers
+from evenbatch.surgery.folding.affine import deviation, numbers
 from evenbatch.surgery.folding.difference import Difference, channels_of
 from evenbatch.surgery.state import Pair
 
@@ -113,8 +113,7 @@ class Region:
         for layer in self._normalizations_of(value):
             along = [1] * len(shape)
             along[int(layer.axis) % len(shape)] = -1
-            spread = np.sqrt(numbers(layer.moving_variance) + float(layer.epsilon))
-            found = found * spread.reshape(along) + numbers(layer.moving_mean).reshape(along)
+            found = found * deviation(layer).reshape(along) + numbers(layer.moving_mean).reshape(along)
             break
         return keras.ops.convert_to_tensor(found.astype("float32"), dtype=value.dtype)
 

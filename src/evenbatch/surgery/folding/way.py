@@ -6,12 +6,15 @@ A layer takes something in only where it belongs to every one of its calls.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+import keras
+
 from evenbatch.sites import Site, Value
 from evenbatch.surgery.folding.affine import Affine
 from evenbatch.surgery.folding.between import Placed, moved_down, moved_up
 from evenbatch.surgery.folding.edges import Edges
-from evenbatch.surgery.folding.linear import Linear, channels, is_linear, linear
+from evenbatch.surgery.folding.linear import channels, is_linear, linear
 from evenbatch.surgery.folding.refusal import Refused, naming
+from evenbatch.surgery.folding.taking import Linear
 
 FIXED = "is in a model whose class makes its graph in its own constructor, where nothing can be changed"
 
@@ -23,12 +26,10 @@ class Move:
     Attributes:
         into: By site, the layers that take it in, with it in them.
         through: The sites that it is moved through, which stay as they are.
-        after: Whether they come after it.
     """
 
     into: dict[Site, Linear] = field(default_factory=dict)
     through: list[Site] = field(default_factory=list)
-    after: bool = False
 
 
 class Way:
@@ -82,6 +83,8 @@ class Way:
             site = call.site
             with naming(site, "after it"):
                 self._require_of(site, producer)
+                if isinstance(site.layer, keras.layers.BatchNormalization):
+                    self._require_inference(site)
                 if is_linear(site.layer):
                     self._end(site, placed, len(value.shape))
                     continue
@@ -102,7 +105,7 @@ class Way:
             with naming(site, "after it" if after else "before it"):
                 layer = self._changed.get(site) or linear(site.layer)
                 into[site] = layer.preceded(affine) if after else layer.followed(affine)
-        return Move(into, list(self._through), after)
+        return Move(into, list(self._through))
 
     def _end(self, site: Site, placed: Placed, rank: int) -> None:
         affine, axis = placed
@@ -115,6 +118,11 @@ class Way:
         if site in self._ends and not self._ends[site].equals(affine):
             raise Refused("is called for several inputs, of which each would take in something else")
         self._ends[site] = affine
+
+    def _require_inference(self, site: Site) -> None:
+        """Checks that a normalization computes by its moving statistics, whatever it is given."""
+        if any(call.training for call in self._edges.calls(site)):
+            raise Refused("is called with training=True, and so normalizes by its batch in inference, too")
 
     def _require_for(self, site: Site, consumer: Site) -> None:
         """Checks that a layer works for `consumer` alone."""

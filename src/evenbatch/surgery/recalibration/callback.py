@@ -189,12 +189,14 @@ def _generators_kept(data: Any) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's and Keras' own
     torch = sys.modules.get("torch")  # whose loaders serve every backend
     torch_state = torch.get_rng_state() if torch else None
+    keras_state = keras.ops.copy(graph.global_seed().value)
     of_loader = [(generator, generator.get_state()) for generator in _generators_of(data)]
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        graph.global_seed().assign(keras_state)
         if torch:
             torch.set_rng_state(torch_state)
         for generator, state in of_loader:

@@ -38,8 +38,8 @@ def recalibrate(
 
     Moving statistics lag behind weights that change, forget early batches, and after an average over weights (EMA, SWA)
     belong to a model that never was. Here they are computed: mean and variance of all values that a layer is given,
-    by the law of total variance over batches, weighted by count, in float64. They do not depend on how the data are
-    divided into batches, and every rank of a training on several gets the same, to the bit.
+    by the law of total variance over batches, weighted by count, merged in float64. They do not depend on how the data
+    are divided into batches, and every rank of a training on several gets the same, to the bit.
 
     Layers are taken in the order of dependency: each is given what it will be given in inference, from layers that have
     their new statistics already. What is computed once is kept for the layers behind it while it fits into 1 GiB.
@@ -72,7 +72,7 @@ def recalibrate(
         tolerance: Where given, reading stops when the estimates of all layers have settled: the standard error of every
             channel's mean, over batches, is below `tolerance` standard deviations, and that of its variance below
             `tolerance` variances, after 10 batches at least. The batches should be drawn at random. The number of
-            batches is found out in a pass of its own, as by `one_pass`.
+            batches is found out in a pass of its own, as by `one_pass`; each rank finds out its own.
         verbose: Whether a bar on standard error tells how far it is.
         return_report: Whether to return a `RecalibrationReport` of what was done, too.
 

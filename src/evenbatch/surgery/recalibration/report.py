@@ -37,7 +37,7 @@ class RecalibrationReport:
         layers: The normalizations, in the order of the model.
         batches: How many batches the statistics are those of, on all ranks together.
         examples: How many examples.
-        passes: In how many stages the layers were taken, each of them a pass over the data or a part of one.
+        stages: In how many stages the layers were taken, each of them a pass over the data or a part of one.
         settled: Whether reading stopped early, since the estimates had settled.
         notes: What is to be known of the whole, a sentence each.
     """
@@ -45,7 +45,7 @@ class RecalibrationReport:
     layers: tuple[Recalibrated, ...]
     batches: int
     examples: int
-    passes: int
+    stages: int
     settled: bool = False
     notes: tuple[str, ...] = ()
 
@@ -59,7 +59,7 @@ class RecalibrationReport:
         early = ", after which the estimates had settled" if self.settled else ""
         first = (
             f"{_count(len(done), 'batch normalization layer')} recalibrated on {_count(self.examples, 'example')} in "
-            f"{_count(self.batches, 'batch', 'batches')}{early}; {_count(self.passes, 'stage')}."
+            f"{_count(self.batches, 'batch', 'batches')}{early}; {_count(self.stages, 'stage')}."
         )
         moved = [one for one in done if one.mean_moved is not None]
         most = max(moved, key=lambda one: one.mean_moved or 0.0, default=None)

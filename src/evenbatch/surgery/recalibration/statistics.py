@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 
+from evenbatch.surgery import promise
 from evenbatch.surgery.recalibration.population import Population
 
 _NAMES = ("moving_mean", "moving_variance", "moving_stddev", "renorm_mean", "renorm_stddev", "moving_weight")
@@ -37,16 +37,10 @@ def moved(layer: Any, population: Population) -> tuple[float | None, tuple[float
     Returns:
         The largest distance of a mean, in standard deviations, and the lowest and the highest ratio of variances.
     """
-    mean, variance = (_array(one) for one in (layer.moving_mean, layer.moving_variance))
+    mean, variance = (promise.numbers(one.value) for one in (layer.moving_mean, layer.moving_variance))
     with np.errstate(all="ignore"):
         distance = np.abs(population.mean - mean) / np.sqrt(population.variance + layer.epsilon)
         ratio = population.variance / variance
     far = float(distance.max(initial=0.0))
     ends = float(ratio.min(initial=np.inf)), float(ratio.max(initial=0.0))
     return far if np.isfinite(far) else None, ends if np.isfinite(ends).all() else None
-
-
-def _array(variable: Any) -> Any:
-    value = variable.value
-    value = value if keras.backend.standardize_dtype(value.dtype) == "float64" else keras.ops.cast(value, "float32")
-    return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
