@@ -1,11 +1,12 @@
 """What folding does to the models of keras.applications: are they the same, and how long do they take?
 
-    python benchmarks/folding.py --what agreement [--only NAME ...] [--json FILE]
+    python benchmarks/folding.py --what agreement [--only NAME ...] [--dtype float64] [--json FILE]
     python benchmarks/folding.py --what speed [--only NAME ...] [--rounds 40] [--json FILE]
 
 `agreement`: random weights, moving statistics of a pass in training and 20 % off, two 96×96 images. Compared are the
 values at every place where a normalization was folded, in the net as it runs, relative to the largest of the place; by
-how much these change where every weight of the given model is rounded once more; and the outputs. `speed`:
+how much these change where every weight of the given model is rounded once more; and the outputs. float64 by default,
+where nothing but an error can make a difference: in float32 some of these nets amplify rounding to all of it. `speed`:
 `predict_on_batch` of 8 images of 224×224, in turns: with Keras' layers, with ours, folded, without any normalization
 (which computes something else), and ONNX Runtime on the exported original, where it is installed; where normalizations
 stay, also with ours in their places, and with one multiplication and one addition. Given are medians in milliseconds,
@@ -62,7 +63,7 @@ def made(name: str, size: int) -> Any:
 
 
 def images(count: int, size: int, seed: int) -> Any:
-    return np.random.default_rng(seed).normal(size=(count, size, size, 3)).astype("float32")
+    return np.random.default_rng(seed).normal(size=(count, size, size, 3)).astype(keras.config.floatx())
 
 
 def agreement(name: str, _: int) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def agreement(name: str, _: int) -> dict[str, Any]:
         for one, paths in ((model, [one.path for one in alone]), (new, [one.into[0] for one in alone]))
     )
     found = [difference(a, b) for a, b in zip(before, after, strict=True)]
-    with keras.StatelessScope(state_mapping=rounded(model.variables, 2.0**-23)):
+    with keras.StatelessScope(state_mapping=rounded(model.variables, float(np.finfo(keras.config.floatx()).eps))):
         ends = [model.get_layer(one.path).output for one in alone]
         again = keras.Model(model.input, [*ends, model.output])(x, training=False)
     moved = [difference(a, b) for a, b in zip(before, again, strict=True)]
@@ -165,10 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--what", choices=["agreement", "speed"], required=True)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--dtype", default="float64")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--json", type=Path)
     words = parser.parse_args()
     warnings.simplefilter("ignore")
+    keras.config.set_floatx(words.dtype if words.what == "agreement" else "float32")
     measure = {"agreement": agreement, "speed": speed}[words.what]
     rows = []
     shown: list[str] = []

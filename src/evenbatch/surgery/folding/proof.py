@@ -59,8 +59,8 @@ def check(model: Any, walked: Walk, plan: Plan, rebuilt: Rebuilt) -> Agreement:
     with losses_kept([*promise.layers_of(model), *promise.layers_of(rebuilt.model)]), full_precision():
         shapes = _shapes(model, walked)
         regions = [Region(sites, walked, shapes) for sites in plan.regions()]
-        places = [_difference_in(region, plan, twins) for region in regions]
-        return Agreement(max(places, default=None), promise.agreement_of_outputs(model, rebuilt.model, []))
+        places = max((_difference_in(region, plan, twins) for region in regions), default=None)
+        return Agreement(places, promise.agreement_of_outputs(model, rebuilt.model, [], places or 0.0))
 
 
 def _require_equal_structure(walked: Walk, new: Walk, plan: Plan) -> None:
