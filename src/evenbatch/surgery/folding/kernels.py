@@ -43,11 +43,10 @@ class WithKernel(Linear):
 
     def preceded(self, before: Affine) -> Self:
         """It with another map before it."""
-        if not before.keeps_zero() and (reason := self._edge()):
-            raise Refused(reason)
         new = copy(self)
         if not before.keeps_zero():
             new.bias = self.bias + self._response(before.shift)
+            self._require_no_padding()
         new._scale_inputs(before.scale)
         return new._in_range()
 
@@ -58,10 +57,9 @@ class WithKernel(Linear):
     def _settings(self) -> dict[str, Any]:
         return {"use_bias": True}
 
-    def _edge(self) -> str:
-        """Why a constant added to all its inputs is not a constant added to all its outputs; empty where it is."""
-        pads = getattr(self.layer, "padding", "valid") != "valid" and any(n > 1 for n in self.layer.kernel_size)
-        return f"pads with zeros (padding={self.layer.padding!r}), to which nothing would be added" if pads else ""
+    def _require_no_padding(self) -> None:
+        if getattr(self.layer, "padding", "valid") != "valid" and any(n > 1 for n in self.layer.kernel_size):
+            raise Refused(f"pads with zeros (padding={self.layer.padding!r}), to which nothing would be added")
 
     @abstractmethod
     def _scale_outputs(self, scale: Array) -> None: ...
@@ -71,7 +69,11 @@ class WithKernel(Linear):
 
     @abstractmethod
     def _response(self, constant: Array) -> Array:
-        """What it computes, without bias, where every input channel has one value everywhere."""
+        """What it computes, without bias, where every input channel has one value everywhere.
+
+        Raises:
+            Refused: that is not one value a channel.
+        """
 
 
 class Dense(WithKernel):
@@ -109,9 +111,6 @@ class Convolution(WithKernel):
 class Transposed(WithKernel):
     """A kernel of shape (*sizes, outputs, inputs)."""
 
-    def _edge(self) -> str:
-        return "sums up fewer inputs at its border than within, so that what is added to them would not be a constant"
-
     def _scale_outputs(self, scale: Array) -> None:
         self.kernel = self.kernel * scale[:, None]
 
@@ -119,7 +118,9 @@ class Transposed(WithKernel):
         self.kernel = self.kernel * scale
 
     def _response(self, constant: Array) -> Array:
-        raise NotImplementedError
+        raise Refused(
+            "sums up fewer inputs at its border than within, so that what is added to them would not be a constant"
+        )
 
 
 class Depthwise(WithKernel):

@@ -66,7 +66,7 @@ def check(model: Any, walked: Walk, plan: Plan, rebuilt: Rebuilt) -> Agreement:
 def _require_equal_structure(walked: Walk, new: Walk, plan: Plan) -> None:
     edges, gone = Edges(new), {site.path for site in plan.moves}
     for site in new.sites:
-        if site.path in gone:  # a stand-in, in a Sequential model that would be empty without it
+        if site.path in gone:  # what stands in for it: in an empty Sequential model, or for the name of an output
             edges.remove(site)
     before = _outline([site for site in walked.sites if site not in plan.moves], plan.edges)
     if before != _outline([site for site in new.sites if site.path not in gone], edges):

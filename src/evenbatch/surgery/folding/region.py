@@ -1,7 +1,8 @@
 """A part of a model that a fold has to do with, run by itself."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -72,19 +73,25 @@ class Region:
         variables = [variable for layer in self.layers.values() for variable in layer.weights]
         found = {value: unit * Difference(value, values, values).size() for value in self.leaving}
         for seed in range(_DRAWS):
-            again = self._run(self._inputs, self.layers, promise.rounded(variables, unit, seed), unit)
+            moved = partial(_moved, unit=unit, draw=np.random.default_rng(seed))
+            again = self._run(self._inputs, self.layers, promise.rounded(variables, unit, seed), moved)
             for value, one in found.items():
                 found[value] = np.maximum(one, Difference(value, values, again).absolute())
         return found
 
-    def _run(self, inputs: Known, layers: Mapping[Site, Any], state: Sequence[Pair] = (), unit: float = 0.0) -> Known:
-        """Every value, with other values of some variables, and with the values in between moved by that much."""
+    def _run(
+        self,
+        inputs: Known,
+        layers: Mapping[Site, Any],
+        state: Sequence[Pair] = (),
+        taken: Callable[[Call, Known], Known] = lambda _, known: known,
+    ) -> Known:
+        """Every value, with other values of some variables, and with others for what a call takes."""
         known = {**inputs}
         with keras.StatelessScope(state_mapping=[*state]):
             for call in self._calls:
-                layer = layers[call.site]
-                taken = _moved(call, known, unit) if unit else known
-                known |= {call.gives[0]: known[call.inputs[0]]} if layer is None else call.run(taken, False, layer)
+                layer, values = layers[call.site], taken(call, known)
+                known |= {call.gives[0]: values[call.inputs[0]]} if layer is None else call.run(values, False, layer)
         return known
 
     def _first_that_run(self, shapes: Mapping[Value, tuple[int, ...]]) -> Known:
@@ -110,26 +117,23 @@ class Region:
             return keras.ops.ones(shape, "bool")  # a mask
         found = np.random.default_rng(0).normal(size=shape)
         found[-1] = 0
-        for layer in self._normalizations_of(value):
+        if (layer := self._normalization_of(value)) is not None:
             along = [1] * len(shape)
             along[int(layer.axis) % len(shape)] = -1
             found = found * deviation(layer).reshape(along) + numbers(layer.moving_mean).reshape(along)
-            break
         return keras.ops.convert_to_tensor(found.astype("float32"), dtype=value.dtype)
 
-    def _normalizations_of(self, value: Value) -> Iterator[Any]:
-        for call in self._calls:
-            if value in call.inputs and isinstance(call.site.layer, keras.layers.BatchNormalization):
-                yield call.site.layer
+    def _normalization_of(self, value: Value) -> Any | None:
+        takers = (call.site.layer for call in self._calls if value in call.inputs)
+        return next((layer for layer in takers if isinstance(layer, keras.layers.BatchNormalization)), None)
 
 
-def _moved(call: Call, known: Known, unit: float) -> Known:
+def _moved(call: Call, known: Known, unit: float, draw: np.random.Generator) -> Known:
     """What a call takes, moved by one unit in the last place, up or down."""
-    draw = np.random.default_rng(0)
     moved = {**known}
     for value in call.inputs:
-        signs = 1 + unit * draw.choice([-1.0, 1.0], tuple(known[value].shape))
-        moved[value] = known[value] * keras.ops.cast(signs.astype("float32"), value.dtype)
+        factors = 1 + unit * draw.choice([-1.0, 1.0], tuple(known[value].shape))
+        moved[value] = known[value] * keras.ops.convert_to_tensor(factors, dtype=value.dtype)
     return moved
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -26,9 +26,6 @@ from evenbatch.surgery.recalibration.targets import targets
 # the callback, since a validation that is interrupted may leave it to another one.
 _PUT_IN: WeakKeyDictionary[Any, list[tuple[Any, Any, Any]]] = WeakKeyDictionary()
 
-# The models whose `fit` begins with a callback of this kind: it has no place for a second one.
-_BEGINNING: WeakSet[Any] = WeakSet()
-
 
 class Recalibrate(ValidationCallback):
     """Gives the validations of `fit` the population statistics of the weights as they are then.
@@ -39,7 +36,8 @@ class Recalibrate(ValidationCallback):
     `eb.recalibrate` would make of the model, so that monitors such as `EarlyStopping` and `ReduceLROnPlateau` see it.
 
     Behind `keras.callbacks.SwapEMAWeights` in the list of callbacks, it sees the averaged weights. `evaluate` outside
-    of `fit` is left alone. What is saved during the training has the moving statistics.
+    of `fit` is left alone. What is saved during the training has the moving statistics. Of two in the list, validation
+    sees the last.
 
     A `tf.data.Dataset` that shuffles is not to be the one that `fit` is given: the two would share its generator, whose
     state TensorFlow does not tell, and training would see another order. Give it a data set of its own, or arrays.
@@ -61,7 +59,7 @@ class Recalibrate(ValidationCallback):
 
     Raises:
         InvalidArgument: An option is outside what is allowed, or the data can be gone through only once. As `fit`
-            begins: it was given two of these, or all normalizations are frozen.
+            begins: all normalizations are frozen.
         UnsupportedModel: As `fit` begins: no layer of the model gets new statistics.
     """
 
@@ -88,48 +86,33 @@ class Recalibrate(ValidationCallback):
         self._options = Options(batch_size, max_batches, one_pass, dropout, frozen, tolerance)
         self._twin: Rebuilt | None = None
 
-    def set_model(self, model: Any) -> None:
-        """A `fit` that was interrupted as it began is over."""
-        super().set_model(model)
-        _BEGINNING.discard(self.model)
-
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Checks what can be checked before the first epoch.
 
         Raises:
-            InvalidArgument: `fit` was given two of these, or all normalizations are frozen.
+            InvalidArgument: All normalizations are frozen.
             UnsupportedModel: No layer of the model gets new statistics.
         """
         super().on_train_begin(logs)
         self._put_back_what_was_left()
         self._twin = None  # which has the flags of the last training
-        if self.model in _BEGINNING:
-            raise InvalidArgument(
-                "callbacks must hold one Recalibrate at most, received two, of which the second would take the "
-                "statistics of the first for the moving ones; pass one"
-            )
-        _BEGINNING.add(self.model)
         if _is_built(self.model):
             targets(self.model, frozen=self._options.frozen)
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """`fit` begins no longer."""
-        super().on_epoch_begin(epoch, logs)
-        _BEGINNING.discard(self.model)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Leaves the model as the training made it."""
         super().on_train_end(logs)
-        _BEGINNING.discard(self.model)
         self._put_back_what_was_left()
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """A validation begins with the moving statistics, also after one that was interrupted."""
-        self._put_back_what_was_left()
+        """A validation begins, or an `evaluate`: with the moving statistics, though a validation was interrupted."""
+        if not self._is_training:
+            self._put_back_what_was_left()
         super().on_test_begin(logs)
 
     def on_validation_begin(self) -> None:
-        """Puts population statistics into the model."""
+        """Puts population statistics into the model, in the place of those that another callback has put in."""
+        self._put_back_what_was_left()
         with _generators_kept(self._data):
             twin = self._twin_as_the_model_is()
             places = targets(twin.model, frozen=self._options.frozen)
