@@ -6,8 +6,8 @@ the specification together with what a file cannot hold: the arrays and the func
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,14 +22,17 @@ class Arm:
     """One treatment of the network under study.
 
     Args:
-        normalize: True for `eb.BatchNormalization`, False for none, or a function that returns a new layer.
+        normalize: True for `eb.BatchNormalization`, False for none, a function that returns a new layer, or, for the
+            recipe "gan", a name of `evenbatch.recipes.gan.NORMALIZATIONS`.
         initial_scale: Factor on the spread of the random initial weights; 1 leaves the network's own.
         learning_rate: This arm's own learning rate; None for the study's.
+        options: This arm's own options of the recipe, such as `{"dropout": 0.5}`, over those of the study.
     """
 
-    normalize: bool | Callable[[], Any] = True
+    normalize: bool | str | Callable[[], Any] = True
     initial_scale: float = 1.0
     learning_rate: float | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Frozen(BaseModel):
@@ -37,12 +40,35 @@ class _Frozen(BaseModel):
 
 
 class ArmSpec(_Frozen):
-    """An arm as the file has it; `normalize` is "batch", "none", or a function's name and a digest of its code."""
+    """An arm as the file has it; `normalize` is "batch", "none", another name, or a function's with a digest of it."""
 
     name: str
     normalize: str
     initial_scale: float
     learning_rate: float
+    options: dict[str, Any] = {}
+
+
+class AdversarialSpec(_Frozen):
+    """How a GAN is trained and judged, beyond what every trial has.
+
+    Attributes:
+        beta_1: Of the optimizer.
+        ema: What a step leaves of the average over the generator's weights; None for no average.
+        statistics: Those by which grids are drawn and the distance is taken that the study is about.
+        measure_every: Epochs from one measurement to the next; the last epoch is always measured.
+        samples: Images that a measurement takes, at most.
+        resize: Pixels on a side that the images were resized to, where they were.
+        judge: SHA-256 of the classifiers in whose features distances are taken.
+    """
+
+    beta_1: float
+    ema: float | None
+    statistics: Literal["moving", "batch", "recalibrated"]
+    measure_every: int
+    samples: int
+    resize: int | None
+    judge: str = ""
 
 
 class DataSpec(_Frozen):
@@ -81,11 +107,18 @@ class Specification(_Frozen):
     devices: int = 1
     versions: dict[str, str]
     backend: str
+    adversarial: AdversarialSpec | None = None
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps in an epoch; the last batch may be smaller."""
+        """Optimizer steps in an epoch; the last batch may be smaller, but that of a GAN is left out then."""
+        if self.adversarial is not None:
+            return self.data.train // self.batch_size
         return -(-self.data.train // self.batch_size)
+
+    def options_of(self, arm: ArmSpec) -> dict[str, Any]:
+        """What the recipe is given for an arm."""
+        return {**self.options, **arm.options}
 
     @property
     def threads_of_a_process(self) -> int:
@@ -125,13 +158,16 @@ class Plan:
     spec: Specification
     dataset: Dataset
     build: Callable[..., Any]
-    normalize: Mapping[str, bool | Callable[[], Any]]
+    normalize: Mapping[str, bool | str | Callable[[], Any]]
+    judge: Any = None
 
 
 def describe_normalize(normalize: object) -> str:
     """How an arm's normalization is written in the file."""
     if isinstance(normalize, bool):
         return "batch" if normalize else "none"
+    if isinstance(normalize, str):
+        return normalize
     if callable(normalize):
         return fingerprint.describe(normalize)
     raise InvalidArgument(

@@ -1,0 +1,192 @@
+"""A generator and a discriminator as one Keras model that `fit` trains."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from evenbatch import graph
+from evenbatch.errors import InvalidArgument, unknown
+from evenbatch.gan.showing import SHOWINGS
+from evenbatch.gan.steps import Steps
+from evenbatch.surgery.rebuild import rebuild
+
+LEARNING_RATE, BETA_1 = 1e-4, 0.5
+
+
+@keras.saving.register_keras_serializable("evenbatch")
+class GAN(Steps, keras.Model):  # type: ignore[misc]
+    """A generator and a discriminator, trained together by `fit`, each with its own loss and its own variables.
+
+    A step generates a batch, shows the discriminator real and generated images, takes the gradient of each loss with
+    respect to the variables of its own network, both at the same weights, and applies both. Losses are binary
+    cross-entropies from logits; the generator's is the one that does not saturate. No step of one network moves the
+    moving statistics of the other: a generator's batch normalization has seen one batch more after a step, a
+    discriminator's one real and one generated.
+
+    ::
+
+        gan = GAN(generator, discriminator)
+        gan.compile()
+        gan.fit(images, batch_size=256, epochs=100)
+        gan.predict(noise)                             # images, by moving statistics
+
+    `fit` takes images, float32 of shape (n, height, width, channels) in [-1, 1]; with networks that take labels,
+    (images, labels); or dicts with `image`, `label` and `noise`, shape (n, noise), for whoever draws the noise.
+
+    Args:
+        generator: A built model of one input, (n, noise), or of two, [noise, label].
+        discriminator: A built model that gives logits of shape (n, 1) for its images, or for [image, label].
+        step: How real and generated images are shown to the discriminator: "separate". "mixed", "no training flag" and
+            "frozen discriminator" are traps, there to be compared.
+        ema: Where given, an average over the generator's weights is kept, of which each step leaves this share, in
+            [0, 1). See `averaged_generator`.
+        **options: Those of `keras.Model`.
+
+    Raises:
+        InvalidArgument: an argument is outside what is allowed.
+
+    Reference:
+        Goodfellow et al. 2014, "Generative adversarial nets", algorithm 1 and section 3, https://arxiv.org/abs/1406.2661.
+    """
+
+    def __init__(
+        self,
+        generator: Any,
+        discriminator: Any,
+        *,
+        step: str = "separate",
+        ema: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if step not in SHOWINGS:
+            raise unknown("step", step, SHOWINGS)
+        _require_networks(generator, discriminator)
+        self.generator, self.discriminator = generator, discriminator
+        self.step, self.ema = step, _share("ema", ema)
+        self.noise = int(generator.inputs[0].shape[-1])
+        self.takes_labels = len(generator.inputs) == 2
+        self.seeds = keras.random.SeedGenerator(0)
+        self.d_loss, self.g_loss = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
+        self.averages = [self._average_of(weight) for weight in generator.trainable_variables] if ema else []
+        self.built = True
+
+    def _average_of(self, weight: Any) -> Any:
+        average = self.add_weight(
+            weight.shape,
+            "zeros",
+            weight.dtype,
+            trainable=False,
+            aggregation="only_first_replica",
+            name=f"average_of_{weight.path.replace('/', '_')}",
+        )
+        graph.carry_value(weight, average)
+        return average
+
+    def compile(self, optimizer: Any = None, **options: Any) -> None:
+        """As Keras' own, without loss and metrics.
+
+        Args:
+            optimizer: One optimizer for the variables of both networks: two of the same settings would do the same. By
+                default Adam with a learning rate of 1e-4 and beta_1 of 0.5.
+            **options: `run_eagerly`, `jit_compile`, `steps_per_execution`.
+        """
+        if optimizer is None:
+            optimizer = keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1)
+        super().compile(optimizer=optimizer, **options)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The two losses, and not the one that Keras keeps for models of one loss."""
+        return [self.d_loss, self.g_loss]
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The images that the generator makes of noise, or of [noise, label]."""
+        return self.generator(inputs, training=training)
+
+    def losses_of(self, image: Any, noise: Any, label: Any | None) -> tuple[Any, Any]:
+        """The discriminator's loss and the generator's, means over the batch."""
+        logits = SHOWINGS[self.step](self.generator, self.discriminator, image, noise, label)
+        # Of a logit x, the cross-entropy is softplus(-x) where it should say "real" and softplus(x) where it should not.
+        on_real, on_fake = ops.mean(ops.softplus(-logits.real)), ops.mean(ops.softplus(logits.fake))
+        return on_real + on_fake, ops.mean(ops.softplus(-logits.judged))
+
+    def batch(self, data: Any) -> tuple[Any, Any, Any | None]:
+        """Images, noise and labels of what `fit` was given."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if not isinstance(x, dict):
+            x = {"image": x, "label": y}
+        image, label = x["image"], x.get("label")
+        if self.takes_labels and label is None:
+            raise InvalidArgument(
+                "fit must be given labels, since the networks take them, received images alone; call fit(images, labels)"
+            )
+        noise = x.get("noise")
+        if noise is None:
+            noise = keras.random.normal((ops.shape(image)[0], self.noise), seed=self.seeds)
+        label = ops.reshape(ops.cast(label, "int32"), (-1,)) if self.takes_labels else None
+        return ops.cast(image, self.compute_dtype), noise, label
+
+    def after_step(self, d_loss: Any, g_loss: Any) -> None:
+        """Takes note of a step that was taken: its losses, and the average over the generator's weights."""
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        if self.averages:
+            # The plain mean of the first steps, so that the initial weights leave no trace.
+            steps = ops.cast(self.optimizer.iterations, "float32")
+            share = ops.maximum(1.0 - self.ema, 1.0 / steps)
+            for average, weight in zip(self.averages, self.generator.trainable_variables, strict=True):
+                average.assign(average + ops.cast(share, average.dtype) * (weight - average))
+
+    def averaged_generator(self) -> Any:
+        """A generator with the average over the weights; its moving statistics are the trained one's.
+
+        Those are not the statistics of the averaged weights, nor would their average be: `eb.recalibrate` finds them.
+
+        Raises:
+            InvalidArgument: no average was kept.
+        """
+        if not self.averages:
+            raise InvalidArgument("ema must be given for an averaged generator, received none; GAN(…, ema=0.999)")
+        model = rebuild(self.generator, lambda _: None).model
+        for variable, average in zip(model.trainable_variables, self.averages, strict=True):
+            graph.carry_value(average, variable)
+        return model
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes it again: both networks and the settings."""
+        networks = {
+            "generator": keras.saving.serialize_keras_object(self.generator),
+            "discriminator": keras.saving.serialize_keras_object(self.discriminator),
+        }
+        return {**super().get_config(), **networks, "step": self.step, "ema": self.ema}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "GAN":
+        """Makes it again."""
+        networks = {
+            name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")
+        }
+        return cls(**{**config, **networks})
+
+
+def _require_networks(generator: Any, discriminator: Any) -> None:
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        if not isinstance(network, keras.Model) or len(getattr(network, "inputs", None) or ()) not in (1, 2):
+            raise InvalidArgument(
+                f"{name} must be a built Keras model of one input, or of two with labels, received {network!r}"
+            )
+    if len(generator.inputs) != len(discriminator.inputs):
+        raise InvalidArgument("generator and discriminator must both take labels, or neither; received one that does")
+    made, judged = generator.output.shape[1:], discriminator.inputs[0].shape[1:]
+    if made != judged:
+        raise InvalidArgument(
+            f"discriminator must take the generator's images, of shape {made}, received one for {judged}"
+        )
+
+
+def _share(name: str, value: float | None) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1):
+        raise InvalidArgument(f"{name} must be None or a number in [0, 1), received {value!r}")
+    return value
