@@ -25,28 +25,26 @@ def bare(plan_arguments: dict, same_batches: bool) -> float:
     """Seconds of bare fit loops over all trials, in this process, Keras loaded before."""
     import keras
 
-    from evenbatch.study import trial
-    from evenbatch.study.batches import batches
     from evenbatch.study.design import design
+    from evenbatch.study.tasks import task_of
     from evenbatch.study.threads import limit_threads
 
     plan = design(**plan_arguments)
     limit_threads(plan.spec.threads)
-    train, val = plan.dataset.train, plan.dataset.val
+    train = plan.dataset.train
     begin = time.perf_counter()
     for arm, seed in plan.spec.trials():
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(seed)
-        model = plan.build(plan.dataset.input_shape, plan.dataset.classes, plan.normalize[arm.name])
-        optimizer = trial._optimizer(plan.spec.optimizer, arm.learning_rate)
-        model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+        task = task_of(plan, arm, seed)
+        model = task.network()
+        task.compile(model)
         own = {"x": train.x, "y": train.y, "batch_size": plan.spec.batch_size, "shuffle": True}
-        feed = batches(train, plan.spec.batch_size, seed, range(plan.spec.epochs)) if same_batches else None
+        feed = task.course().feed(range(plan.spec.epochs)) if same_batches else None
         model.fit(
             **(feed.arguments if feed else own),
             epochs=plan.spec.epochs,
-            validation_data=(val.x, val.y),
-            validation_batch_size=trial.EVALUATION_BATCH,
+            **task.validation,
             verbose=0,
         )
     return time.perf_counter() - begin

@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -303,6 +303,39 @@ def split(train: Part) -> tuple[Part, Part]:
     if len(keep) == 0:
         raise InvalidData(f"x_train must hold at least 2 examples to split validation off, received {len(train)}")
     return Part(train.x[keep], train.y[keep]), Part(train.x[hold], train.y[hold])
+
+
+def mapped(dataset: Dataset, change: Callable[[Array], Array]) -> Dataset:
+    """The data set with the examples of every part changed in the same way; `change` gives float32."""
+
+    def part(given: Part | None) -> Part | None:
+        return None if given is None else Part(change(given.x), given.y)
+
+    train, val = Part(change(dataset.train.x), dataset.train.y), Part(change(dataset.val.x), dataset.val.y)
+    changed = replace(dataset, train=train, val=val, test=part(dataset.test))
+    return replace(changed, sha256=_digest(changed))
+
+
+def resized(dataset: Dataset, side: int) -> Dataset:
+    """The data set with images of `side`×`side` pixels, by bicubic interpolation, within the range that they had.
+
+    Raises:
+        InvalidData: the examples are no images.
+    """
+    from PIL import Image
+
+    if dataset.train.x.ndim != 4:
+        raise InvalidData(f"only images can be resized, received examples of shape {dataset.input_shape}")
+    low, high = float(dataset.train.x.min()), float(dataset.train.x.max())
+
+    def channel(pixels: Array) -> Array:
+        return np.asarray(Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC))
+
+    def enlarged(x: Array) -> Array:
+        images = [np.stack([channel(image[..., c]) for c in range(x.shape[-1])], axis=-1) for image in x]
+        return np.asarray(np.clip(np.stack(images), low, high), "float32")
+
+    return mapped(dataset, enlarged)
 
 
 def _digest(dataset: Dataset) -> str:

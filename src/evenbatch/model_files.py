@@ -91,17 +91,17 @@ def write(model: Any, path: Path, *, unsafe: bool = False) -> None:
     files.write_among_users_files(path, save)
 
 
-def require_free(path: Path, *, force: bool) -> None:
-    """Checks that a model may be written to `path`, before any work is done for it.
+def require_free(path: Path, *, force: bool, suffix: str = ".keras") -> None:
+    """Checks that a file, of a model or of another kind, may be written to `path`, before any work is done for it.
 
     Raises:
-        InvalidArgument: it does not end in .keras.
+        InvalidArgument: it does not end in `suffix`.
         StorageError: there is a file already and `force` is False, it is a directory, or there is none to put it in.
     """
-    if path.suffix != ".keras":
-        raise InvalidArgument(f"the output must be a file that ends in .keras, received {str(path)!r}")
+    if path.suffix != suffix:
+        raise InvalidArgument(f"the output must be a file that ends in {suffix}, received {str(path)!r}")
     if _kind(path) == "a directory":
-        raise StorageError(f"{path} is a directory; name a file that ends in .keras")
+        raise StorageError(f"{path} is a directory; name a file that ends in {suffix}")
     if _kind(path.parent) != "a directory":
         raise StorageError(f"the directory {path.parent} does not exist; make it first, or name another one")
     if os.path.lexists(path) and not force:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from evenbatch.datasets import Part
-from evenbatch.study.batches import batches, order
+from evenbatch.study.batches import Labelled, order
 
 PART = Part(np.arange(10, dtype="float32")[:, None], np.arange(10, dtype="int32"))
 
@@ -33,7 +33,7 @@ def seen(epochs):
 
     model = Watch()
     model.compile("sgd", run_eagerly=True, jit_compile=False)
-    feed = batches(PART, 4, 7, epochs)
+    feed = Labelled(PART, 4, 7).feed(epochs)
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: feed.begin(epoch))
     settings = {"epochs": epochs.stop, "initial_epoch": epochs.start, "shuffle": False, "verbose": 0}
     model.fit(**feed.arguments, **settings, callbacks=[begin])
@@ -56,7 +56,7 @@ def test_an_order_is_a_permutation_that_depends_on_seed_and_epoch():
 
 
 def test_batches_come_in_that_order_on_this_backend():
-    feed = batches(PART, 4, 7, range(1, 3))
+    feed = Labelled(PART, 4, 7).feed(range(1, 3))
     x = feed.arguments["x"]
     if keras.backend.backend() == "tensorflow":
         found = [batch.numpy()[:, 0].astype(int).tolist() for batch, _ in x]

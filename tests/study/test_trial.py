@@ -7,8 +7,9 @@ import pytest
 import evenbatch as eb
 from evenbatch import files
 from evenbatch.errors import StorageError
-from evenbatch.recipes import RECIPES
+from evenbatch.recipes import CLASSIFIERS
 from evenbatch.study import checkpoint, trial
+from evenbatch.study.tasks import task_of
 
 NUMBERS = ("loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -37,7 +38,7 @@ def killed_after(plan, folder, epochs):
         run(plan, folder, on_row=on_row)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", CLASSIFIERS)
 def test_a_killed_trial_goes_on_to_the_very_same_numbers(plan_of, tmp_path, monkeypatch, recipe):
     monkeypatch.setattr(checkpoint, "SHARE", np.inf)
     plan = plan_of(recipe, epochs=4)
@@ -156,7 +157,7 @@ def test_a_damaged_checkpoint_is_named(plan_of, tmp_path, monkeypatch):
 
 def test_another_models_checkpoint_is_refused(plan_of, tmp_path):
     arm, seed = plan_of("mlp").spec.trials()[0]
-    small, large = (trial.prepare(plan_of(name), arm, seed) for name in ("mlp", "regularized"))
+    small, large = (trial.prepare(task_of(plan_of(name), arm, seed)) for name in ("mlp", "regularized"))
     checkpoint.save(tmp_path / "c.npz", small, [])
     with pytest.raises(StorageError, match="another model"):
         checkpoint.restore(tmp_path / "c.npz", large)

@@ -30,7 +30,7 @@ def model_arms(backend: Backend, name: str, dtype: str, mode: str) -> dict[str, 
     x = values((batch_size(name), *next(iter(networks.values())).input_shape[1:]))
     y = labels(batch_size(name))
     for model in networks.values():
-        compile_model(model, recipes.RECIPES[name].optimizer if name in recipes.RECIPES else "momentum")
+        compile_model(model, recipes.CLASSIFIERS[name].optimizer if name in recipes.CLASSIFIERS else "momentum")
     return {
         "training": {arm: backend.model_training(model, x, y, mode) for arm, model in networks.items()},
         "inference": {arm: backend.inference(model, x, mode) for arm, model in networks.items()},

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evenbatch.errors import InvalidArgument, require_count, unknown
-from evenbatch.recipes import RECIPES
+from evenbatch.recipes import CLASSIFIERS
 
 MODES = {"tensorflow": ("graph", "eager", "compiled"), "jax": ("compiled",), "torch": ("eager", "compiled")}
 """How each backend can run a layer; the first is what it does unless told otherwise."""
@@ -16,7 +16,7 @@ DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of one number of each type."""
 
 PARTS = ("layers", "models", "memory")
-MODELS = (*RECIPES, "mobilenet_v2")
+MODELS = (*CLASSIFIERS, "mobilenet_v2")
 
 _SHAPES = ("64x56x56x64", "128x28x28x32", "256x1024", "32x64")
 _QUICK_SHAPES = ("8x14x14x16", "32x64")

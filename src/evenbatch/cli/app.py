@@ -11,6 +11,7 @@ from evenbatch.cli.bench import bench
 from evenbatch.cli.compare import compare
 from evenbatch.cli.fold import fold
 from evenbatch.cli.recalibrate import recalibrate
+from evenbatch.cli.sample import sample
 from evenbatch.cli.train import train
 from evenbatch.cli.upgrade import to_keras, upgrade
 from evenbatch.recipes import RECIPES
@@ -46,6 +47,7 @@ app.command()(_stoppable(upgrade, "nothing was written"))
 app.command()(_stoppable(to_keras, "nothing was written"))
 app.command()(_stoppable(fold, "nothing was written"))
 app.command()(_stoppable(recalibrate, "nothing was written"))
+app.command()(_stoppable(sample, "nothing was written"))
 app.command()(_stoppable(bench, "what was measured is not kept"))
 
 

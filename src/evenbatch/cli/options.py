@@ -15,6 +15,10 @@ Data = Annotated[
 Epochs = Annotated[int | None, typer.Option(metavar="N", help="Epochs of a trial. Default: the recipe's.")]
 BatchSize = Annotated[int | None, typer.Option(metavar="N", help="Examples in a batch. Default: the recipe's.")]
 LearningRate = Annotated[float | None, typer.Option(metavar="X", help="Learning rate. Default: the recipe's.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Settings for an occasion: for gan quick, which learns the digits in minutes."),
+]
 RecipeOptions = Annotated[
     list[str] | None,
     typer.Option("--option", metavar="KEY=VALUE", help="An option of the recipe, such as l2=0.0001; may be repeated."),

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evenbatch.report.sentences import count
 from evenbatch.study import store
 from evenbatch.study.progress import epochs_done
-from evenbatch.study.spec import Plan
+from evenbatch.study.spec import Plan, Specification
 
 
 class TimeLeft:
@@ -60,6 +60,10 @@ class StudyProgress:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def note(self, text: str) -> None:
+        """Says what takes a while before the study begins."""
+        self._console.print(escape(text), soft_wrap=True)
+
     def begin(self, plan: Plan, folder: Path, done: int) -> None:
         """Shows what will be done and starts watching."""
         self._plan, self._folder, self._done = plan, folder, done
@@ -70,7 +74,7 @@ class StudyProgress:
         )
         self._console.print(
             escape(
-                f"{spec.recipe} on {spec.data.name}, {spec.backend}: {count(len(spec.arms), 'arm')} × "
+                f"{spec.recipe} on {_data(spec)}, {spec.backend}: {count(len(spec.arms), 'arm')} × "
                 f"{count(len(spec.seeds), 'seed')}, {count(epochs, 'epoch')} each; {state}. Results in {folder}"
             ),
             soft_wrap=True,
@@ -90,8 +94,7 @@ class StudyProgress:
         seconds = (record["timing"] or {}).get("trial_seconds")
         took = f" in {seconds:.1f} s" if seconds else ""
         history = store.read_history(self._folder, record["arm"], record["seed"])
-        score = history[-1].get("val_accuracy") if history else None
-        reached = f", {score:.1%} validation accuracy" if score is not None and record["outcome"] == "finished" else ""
+        reached = f", {self._reached(history[-1])}" if history and record["outcome"] == "finished" else ""
         error = f": {record['error']}" if record["error"] else ""
         number = f"[{self._done}/{len(self._plan.spec.trials())}]"
         left = self._left(self._epochs())
@@ -100,6 +103,13 @@ class StudyProgress:
             + (f"; {left}" if left and not self._console.is_terminal else ""),
             soft_wrap=True,
         )
+
+    def _reached(self, last: dict[str, Any]) -> str:
+        """What the last epoch of a trial came to."""
+        settings = self._plan.spec.adversarial
+        if settings is None:
+            return f"{last['val_accuracy']:.1%} validation accuracy"
+        return f"distance {last[f'frechet_{settings.statistics}']:.1f}"
 
     def end(self) -> None:
         """Stops watching."""
@@ -124,6 +134,27 @@ class StudyProgress:
         return self._plan.spec.epochs if (folder / "trial.json").exists() else epochs_done(folder)
 
 
+def _data(spec: Specification) -> str:
+    """The name of the data, and what was done to them."""
+    resized = spec.adversarial.resize if spec.adversarial is not None else None
+    return spec.data.name + (f", resized to {resized}×{resized}," if resized else "")
+
+
+def _losses(row: dict[str, Any]) -> str:
+    """What an epoch came to."""
+    if "d_loss" not in row:
+        return (
+            f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
+            f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.1%}"
+        )
+    distances = {name: row.get(f"frechet_{name}") for name in ("moving", "batch", "recalibrated")}
+    measured = [f"{name} {value:.1f}" for name, value in distances.items() if value is not None]
+    losses = f"discriminator's loss {row['d_loss']:.3f}, generator's {row['g_loss']:.3f}"
+    if not measured:
+        return losses
+    return f"{losses}; distance {', '.join(measured)} (took {row['measure_seconds']:.1f} s)"
+
+
 class TrainingProgress:
     """Watches one training, step by step."""
 
@@ -141,6 +172,10 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
+    def note(self, text: str) -> None:
+        """Says what takes a while before the training begins."""
+        self._console.print(escape(text), soft_wrap=True)
+
     def begin(self, plan: Plan, folder: Path) -> None:
         """Shows what will be done."""
         spec = plan.spec
@@ -151,7 +186,7 @@ class TrainingProgress:
         self._left = TimeLeft(self._steps, total)
         again = f", going on after epoch {done} or the checkpoint before it" if done else ""
         size = f"{count(spec.epochs, 'epoch')} of {count(spec.steps_per_epoch, 'step')}"
-        line = f"{spec.recipe} on {spec.data.name}, {spec.backend}: {size}{again}. Results in {folder}"
+        line = f"{spec.recipe} on {_data(spec)}, {spec.backend}: {size}{again}. Results in {folder}"
         self._console.print(escape(line), soft_wrap=True)
         self._task = self._bar.add_task("steps", total=total, completed=self._steps, left="")
         self._bar.start()
@@ -168,8 +203,7 @@ class TrainingProgress:
         left = self._left(self._steps)
         self._bar.update(self._task, completed=self._steps, left=left)
         self._bar.console.print(
-            f"  epoch {row['epoch']}/{self._epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
-            f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.1%}"
+            f"  epoch {row['epoch']}/{self._epochs}: {_losses(row)}"
             + (f"; {left}" if left and not self._console.is_terminal else ""),
             soft_wrap=True,
         )

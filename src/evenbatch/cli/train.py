@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,15 +14,24 @@ from evenbatch.cli.options import (
     Json,
     LearningRate,
     Out,
+    Preset,
     RecipeOptions,
     key_values,
 )
+
+if TYPE_CHECKING:
+    from evenbatch.study import Arm
 
 
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="The network to train.")],
     data: Data = "digits",
     normalize: Annotated[bool, typer.Option("--with/--without", help="With or without batch normalization.")] = True,
+    normalization: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For gan: batch, none, conditional, ghost or group, in place of --with."),
+    ] = None,
+    preset: Preset = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Fixes initial weights and batch order.")] = 0,
     epochs: Epochs = None,
     batch_size: BatchSize = None,
@@ -42,15 +51,19 @@ def train(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Fit one network: model, history and learning curve in DIR. The same command goes on where it was stopped."""
-    from evenbatch import backend
-    from evenbatch.cli import tables
+    """Fit one network: model, history and learning curve in DIR. The same command goes on where it was stopped.
+
+    Of a GAN: generator.keras, discriminator.keras, history.csv, summary.json, and in grids/ what it makes, by epoch.
+    """
+    from evenbatch import backend, files
+    from evenbatch.cli import generator_lines, tables
     from evenbatch.cli.progress import TrainingProgress
     from evenbatch.devices import prepare
     from evenbatch.errors import require_count
     from evenbatch.files import dump_json
-    from evenbatch.study import Arm, single, worker
+    from evenbatch.study import single, worker
     from evenbatch.study.design import design
+    from evenbatch.study.judging import with_judge
 
     threads = threads if threads is not None else os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
@@ -58,7 +71,8 @@ def train(
         plan = design(
             recipe,
             data=data,
-            arms={"with" if normalize else "without": Arm(normalize)},
+            arms=_arm(normalize, normalization),
+            preset=preset,
             seeds=[seed],
             epochs=epochs,
             batch_size=batch_size,
@@ -69,10 +83,22 @@ def train(
         )
         folder = out or Path("runs") / f"train-{recipe}-{plan.spec.data.name}"
         with TrainingProgress() as progress:
+            plan = with_judge(plan, progress.note)
             record = single.train(plan, folder, force=force, tensorboard=tensorboard, watcher=progress)
     if as_json:
         typer.echo(dump_json(record), nl=False)
-    else:
+    elif plan.spec.adversarial is None:
         tables.print_trial(folder, record)
+    else:
+        generator_lines.print_generator(folder, files.read_json(folder / "summary.json"))
     if record["outcome"] != "finished":
         raise typer.Exit(1)
+
+
+def _arm(normalize: bool, normalization: str | None) -> "dict[str, Arm]":
+    """The one arm of the training, by the name that studies give it."""
+    from evenbatch.study import Arm
+
+    if normalization is not None:
+        return {normalization: Arm(normalization)}
+    return {"with" if normalize else "without": Arm(normalize)}

@@ -54,5 +54,5 @@ class _Mesh(Team):
 
     def placed(self, batch: Any) -> Any:
         """Divided by rows. A batch that does not divide evenly is on every device; its numbers are the same."""
-        even = all(len(array) % self._divided.num_devices == 0 for array in batch)
+        even = all(len(array) % self._divided.num_devices == 0 for array in jax.tree.leaves(batch))
         return jax.device_put(batch, self._divided if even else self._everywhere)

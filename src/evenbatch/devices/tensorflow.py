@@ -54,10 +54,13 @@ class _Mirrored(Team):
         """Keras' `fit`, of which one step is taken here.
 
         Under a strategy Keras 3.15 prepares `fit` and `evaluate` by the mean over replicas of their first batch, which
-        is an error where that does not divide evenly. All that it wants of the batch are shapes.
+        is an error where that does not divide evenly. All that it wants of the batch are shapes, and of a model that
+        takes a step of its own nothing.
         """
-        x, y = arguments["validation_data"]
-        model._symbolic_build(data_batch=(x[:1], y[:1]))
+        if "validation_data" in arguments:
+            x, y = arguments["validation_data"]
+            model._symbolic_build(data_batch=(x[:1], y[:1]))
+        model.optimizer.build(model.trainable_variables)
         model._maybe_symbolic_build = _prepared_already
         model.fit(**arguments)
 

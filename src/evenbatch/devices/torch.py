@@ -51,34 +51,72 @@ class _Ranks(Team):
 def fit(
     model: Any,
     x: keras.utils.PyDataset,
-    validation_data: tuple[Any, Any],
-    validation_batch_size: int,
     epochs: int,
     initial_epoch: int,
     callbacks: list[Any],
+    validation_data: tuple[Any, Any] | None = None,
+    validation_batch_size: int = 0,
     **_: Any,
 ) -> None:
     """The training loop of one rank: of every global batch it takes its rows, the gradients are those of all."""
     calls = told(callbacks, model)
-    replicated = DistributedDataParallel(model)
+    has_own_step = type(model).train_step is not keras.Model.train_step
+    epoch_of = _OwnStep(model) if has_own_step else _Classification(model)
     calls.on_train_begin()
     for epoch in range(initial_epoch, epochs):
         calls.on_epoch_begin(epoch)
-        seen = _Seen()
+        epoch_of.begin()
         for step in range(len(x)):
             calls.on_train_batch_begin(step)
-            seen.add(*_train_step(model, replicated, *x[step]))
+            epoch_of.step(x[step])
             calls.on_train_batch_end(step)
-        logs = seen.means()
-        calls.on_test_begin()
-        logs |= {
-            f"val_{name}": value for name, value in _validate(model, *validation_data, validation_batch_size).items()
-        }
-        calls.on_test_end()
+        logs = epoch_of.logs()
+        if validation_data is not None:
+            calls.on_test_begin()
+            found = _validate(model, *validation_data, validation_batch_size)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+            calls.on_test_end()
         calls.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
     calls.on_train_end()
+
+
+class _Classification:
+    """Epochs of a model that is compiled with a loss."""
+
+    def __init__(self, model: Any) -> None:
+        self._model, self._replicated = model, DistributedDataParallel(model)
+
+    def begin(self) -> None:
+        self._seen = _Seen()
+
+    def step(self, batch: Any) -> None:
+        self._seen.add(*_train_step(self._model, self._replicated, *batch))
+
+    def logs(self) -> dict[str, float]:
+        return self._seen.means()
+
+
+class _OwnStep:
+    """Epochs of a model with a `train_step` that exchanges gradients by itself; batches divide evenly."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def begin(self) -> None:
+        self._model.reset_metrics()
+
+    def step(self, batch: Any) -> None:
+        mine = _share(len(keras.tree.flatten(batch)[0]))
+        self._model.train_step(keras.tree.map_structure(lambda all_: keras.ops.convert_to_tensor(all_[mine]), batch))
+
+    def logs(self) -> dict[str, float]:
+        """The mean over ranks of what each has."""
+        names = [metric.name for metric in self._model.metrics]
+        sums = keras.ops.convert_to_tensor([float(metric.result()) for metric in self._model.metrics], "float64")
+        dist.all_reduce(sums)
+        return dict(zip(names, (sums / dist.get_world_size()).tolist(), strict=True))
 
 
 def _train_step(model: Any, replicated: Any, x: Any, y: Any) -> tuple[Any, Any, int]:

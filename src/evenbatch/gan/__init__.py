@@ -10,5 +10,6 @@
 """
 
 from evenbatch.gan.model import GAN
+from evenbatch.gan.sampling import images
 
-__all__ = ["GAN"]
+__all__ = ["GAN", "images"]

@@ -69,7 +69,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         self.takes_labels = len(generator.inputs) == 2
         self.seeds = keras.random.SeedGenerator(0)
         self.d_loss, self.g_loss = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
-        self.averages = [self._average_of(weight) for weight in generator.trainable_variables] if ema else []
+        self.averages = [self._average_of(weight) for weight in generator.trainable_variables if ema is not None]
         self.built = True
 
     def _average_of(self, weight: Any) -> Any:
@@ -108,7 +108,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
     def losses_of(self, image: Any, noise: Any, label: Any | None) -> tuple[Any, Any]:
         """The discriminator's loss and the generator's, means over the batch."""
         logits = SHOWINGS[self.step](self.generator, self.discriminator, image, noise, label)
-        # Of a logit x, the cross-entropy is softplus(-x) where it should say "real" and softplus(x) where it should not.
+        # Of a logit x, the cross-entropy is softplus(-x) where it should say "real", softplus(x) where it should not.
         on_real, on_fake = ops.mean(ops.softplus(-logits.real)), ops.mean(ops.softplus(logits.fake))
         return on_real + on_fake, ops.mean(ops.softplus(-logits.judged))
 
@@ -120,7 +120,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         image, label = x["image"], x.get("label")
         if self.takes_labels and label is None:
             raise InvalidArgument(
-                "fit must be given labels, since the networks take them, received images alone; call fit(images, labels)"
+                "fit must be given labels, which the networks take, received images alone; call fit(images, labels)"
             )
         noise = x.get("noise")
         if noise is None:
@@ -132,7 +132,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         """Takes note of a step that was taken: its losses, and the average over the generator's weights."""
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
-        if self.averages:
+        if self.ema is not None:
             # The plain mean of the first steps, so that the initial weights leave no trace.
             steps = ops.cast(self.optimizer.iterations, "float32")
             share = ops.maximum(1.0 - self.ema, 1.0 / steps)
@@ -147,7 +147,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         Raises:
             InvalidArgument: no average was kept.
         """
-        if not self.averages:
+        if self.ema is None:
             raise InvalidArgument("ema must be given for an averaged generator, received none; GAN(…, ema=0.999)")
         model = rebuild(self.generator, lambda _: None).model
         for variable, average in zip(model.trainable_variables, self.averages, strict=True):

@@ -6,8 +6,8 @@ built.
 
 import importlib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from evenbatch.errors import InvalidArgument, unknown
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from evenbatch.datasets import Inputs  # for its name alone: this list is shown by --help, which loads no NumPy
 
 Optimizer = Literal["sgd", "momentum", "adam"]
+Task = Literal["classification", "adversarial"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a recipe for an occasion; what a user gives goes before them."""
+
+    summary: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    options: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -23,7 +35,7 @@ class Recipe:
     """A network, what it is fed, and the settings that it is trained with unless told otherwise.
 
     `inputs` is "vector" (n, features) or "image" (n, height, width, channels), an image at least `smallest` pixels high
-    and wide; pixels come in [0, 1].
+    and wide; pixels come in [0, 1], for an adversarial task in [-1, 1]. `presets` are named settings over these.
     """
 
     name: str
@@ -34,6 +46,8 @@ class Recipe:
     batch_size: int
     epochs: int
     smallest: int = 1
+    task: Task = "classification"
+    presets: Mapping[str, "Preset"] = field(default_factory=dict)
 
     @property
     def build(self) -> Callable[..., Any]:
@@ -57,6 +71,18 @@ class Recipe:
                 f"{input_shape[0]}×{input_shape[1]}; choose another recipe or larger images"
             )
 
+    def preset(self, name: str) -> Preset:
+        """The settings of that name.
+
+        Raises:
+            InvalidArgument: the recipe has none of that name.
+        """
+        if not self.presets:
+            raise InvalidArgument(f"the recipe {self.name!r} has no presets, received {name!r}; leave it out")
+        if name not in self.presets:
+            raise unknown(f"preset of the recipe {self.name!r}", name, self.presets)
+        return self.presets[name]
+
     def check_options(self, options: dict[str, Any]) -> None:
         """Refuses an option that the network does not have."""
         allowed = [name for name, p in inspect.signature(self.build).parameters.items() if p.kind is p.KEYWORD_ONLY]
@@ -66,6 +92,14 @@ class Recipe:
             if name not in allowed:
                 raise unknown(f"option of the recipe {self.name!r}", name, allowed)
 
+
+QUICK = Preset(
+    "a small generator that learns the digits, resized to 28×28, within minutes on 2 cores",
+    learning_rate=2e-4,
+    batch_size=64,
+    epochs=60,
+    options={"width": 32, "resize": 28, "measure_every": 10},
+)
 
 RECIPES = {
     recipe.name: recipe
@@ -92,8 +126,20 @@ RECIPES = {
             30,
             4,
         ),
+        Recipe(
+            "gan",
+            "a DCGAN for 28×28 and 32×32 pixels, the layer in generator and discriminator (Radford et al. 2016)",
+            "image",
+            "adam",
+            1e-4,
+            256,
+            100,
+            task="adversarial",
+            presets={"quick": QUICK},
+        ),
     ]
 }
+CLASSIFIERS = {name: recipe for name, recipe in RECIPES.items() if recipe.task == "classification"}
 
 
 def get(name: str) -> Recipe:

@@ -12,7 +12,7 @@ import numpy as np
 
 from evenbatch import backend, datasets, recipes
 from evenbatch.errors import InvalidArgument, InvalidData, require_count
-from evenbatch.study import fingerprint, network
+from evenbatch.study import adversarial, fingerprint, network
 from evenbatch.study.spec import (
     Arm,
     ArmSpec,
@@ -23,6 +23,8 @@ from evenbatch.study.spec import (
     describe_normalize,
 )
 
+Treatment = Arm | bool | str | Callable[[], Any]
+"""An arm, or what it normalizes by."""
 DEFAULT_ARMS: Mapping[str, Arm] = {"with": Arm(True), "without": Arm(False)}
 
 
@@ -30,13 +32,14 @@ def design(
     recipe: str | Callable[..., Any] = "sigmoid",
     *,
     data: str | Path | datasets.Dataset = "digits",
-    arms: Mapping[str, Arm | bool | Callable[[], Any]] | None = None,
+    arms: Mapping[str, Treatment] | None = None,
     pairs: Iterable[tuple[str, str]] | None = None,
     seeds: int | Iterable[int] = 6,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     threads: int = 1,
     devices: int = 1,
     inputs: datasets.Inputs = "image",
@@ -44,26 +47,21 @@ def design(
     """Checks what was asked for and fills in the recipe's defaults; `compare` documents the arguments."""
     name = backend.chosen()  # before anything loads Keras
     known = _recipe(recipe, inputs)
-    given = _options(options)
-    rate = _positive("learning_rate", known.learning_rate if learning_rate is None else learning_rate)
-    epochs = require_count("epochs", known.epochs if epochs is None else epochs)
-    batch_size = require_count("batch_size", known.batch_size if batch_size is None else batch_size)
-    treatments = _arms(DEFAULT_ARMS if arms is None else arms)
+    settings = known if preset is None else known.preset(preset)
+    given = {**(settings.options if isinstance(settings, recipes.Preset) else {}), **_options(options)}
+    rate = _positive("learning_rate", settings.learning_rate if learning_rate is None else learning_rate)
+    epochs = require_count("epochs", settings.epochs if epochs is None else epochs)
+    batch_size = require_count("batch_size", settings.batch_size if batch_size is None else batch_size)
+    is_adversarial = known.task == "adversarial"
+    treatments = _arms((adversarial.ARMS if is_adversarial else DEFAULT_ARMS) if arms is None else arms)
     dataset = data if isinstance(data, datasets.Dataset) else datasets.load(data, known.inputs)
-    if len(dataset.train) < batch_size:
-        raise InvalidData(
-            f"batch_size must be at most the number of training examples, received {batch_size} for "
-            f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
-        )
-    if require_count("devices", devices) > batch_size:
-        raise InvalidArgument(
-            f"devices must be at most batch_size, so that each has a part of every batch, received {devices} for "
-            f"batches of {batch_size}; choose fewer devices or a larger batch size"
-        )
-    build = _build(recipe, known, dataset, given)
-    for arm_name, arm in treatments.items():
-        if not isinstance(recipe, str) or callable(arm.normalize):
-            network.check(functools.partial(build, **given), arm_name, arm.normalize, dataset)
+    judged = None
+    if is_adversarial:
+        judged, given = adversarial.settled(given)
+        dataset = adversarial.prepared(dataset, judged)
+        pairs = adversarial.pairs_of(treatments) if pairs is None else pairs
+    _require_batches(dataset, batch_size, require_count("devices", devices), evenly=is_adversarial)
+    build = _build(recipe, known, dataset, treatments, given)
     spec = Specification(
         recipe=recipe if isinstance(recipe, str) else fingerprint.describe(recipe),
         options=given,
@@ -73,6 +71,7 @@ def design(
                 normalize=describe_normalize(arm.normalize),
                 initial_scale=_positive("initial_scale", arm.initial_scale),
                 learning_rate=rate if arm.learning_rate is None else _positive("learning_rate", arm.learning_rate),
+                options=_options(arm.options),
             )
             for name, arm in treatments.items()
         ),
@@ -86,11 +85,33 @@ def design(
         devices=devices,
         versions=backend.versions(),
         backend=name,
+        adversarial=judged,
     )
     return Plan(spec, dataset, build, {name: arm.normalize for name, arm in treatments.items()})
 
 
-def _options(given: Mapping[str, Any] | None) -> dict[str, Any]:
+def _require_batches(dataset: datasets.Dataset, batch_size: int, devices: int, *, evenly: bool) -> None:
+    """Refuses batches that the data, or the devices, are not enough for."""
+    if len(dataset.train) < batch_size:
+        raise InvalidData(
+            f"batch_size must be at most the number of training examples, received {batch_size} for "
+            f"{len(dataset.train)} of {dataset.name!r}; choose a smaller batch size"
+        )
+    if devices > batch_size:
+        raise InvalidArgument(
+            f"devices must be at most batch_size, so that each has a part of every batch, received {devices} for "
+            f"batches of {batch_size}; choose fewer devices or a larger batch size"
+        )
+    if evenly and batch_size % devices:
+        raise InvalidArgument(
+            f"devices must divide batch_size for a GAN, received {devices} for batches of {batch_size}; choose a batch "
+            f"size such as {-(-batch_size // devices) * devices}"
+        )
+
+
+def _options(given: object) -> dict[str, Any]:
+    if given is not None and not isinstance(given, Mapping):
+        raise InvalidArgument(f"options must be a mapping of names to values, received {given!r}")
     options = dict(given or {})
     try:
         json.dumps(options, allow_nan=False)
@@ -111,24 +132,50 @@ def _recipe(recipe: str | Callable[..., Any], inputs: datasets.Inputs) -> recipe
 
 
 def _build(
-    recipe: str | Callable[..., Any], known: recipes.Recipe, dataset: datasets.Dataset, options: dict[str, Any]
+    recipe: str | Callable[..., Any],
+    known: recipes.Recipe,
+    dataset: datasets.Dataset,
+    treatments: Mapping[str, Arm],
+    given: dict[str, Any],
 ) -> Callable[..., Any]:
     """What builds the network, tried here where options could make it fail: later would be after files are written."""
+    build: Callable[..., Any] = known
     if not isinstance(recipe, str):
-        return recipe
-    known.check_shape(dataset.input_shape)
-    if options:
-        known.check_options(options)
-        try:
-            known.build(dataset.input_shape, dataset.classes, True, **options)
-        except InvalidArgument:
-            raise
-        except Exception as error:
-            raise InvalidArgument(f"the recipe {known.name!r} cannot be built with {options}: {error}") from error
-    return known
+        build = recipe
+    elif known.task == "classification":
+        known.check_shape(dataset.input_shape)
+    for name, arm in treatments.items():
+        options = {**given, **_options(arm.options)}
+        if known.task == "adversarial":
+            adversarial.check(known, name, arm.normalize, dataset, options)
+            continue
+        _refuse_names(arm.normalize)
+        if isinstance(recipe, str) and options:
+            _try(known, dataset, options)
+        if not isinstance(recipe, str) or callable(arm.normalize):
+            network.check(functools.partial(build, **options), name, arm.normalize, dataset)
+    return build
 
 
-def _arms(given: Mapping[str, Arm | bool | Callable[[], Any]]) -> dict[str, Arm]:
+def _refuse_names(normalize: object) -> None:
+    """Only the recipe "gan" has normalizations by name."""
+    if isinstance(normalize, str):
+        raise InvalidArgument(
+            f"normalize must be True, False or a function that returns a new layer, received {normalize!r}"
+        )
+
+
+def _try(known: recipes.Recipe, dataset: datasets.Dataset, options: dict[str, Any]) -> None:
+    known.check_options(options)
+    try:
+        known.build(dataset.input_shape, dataset.classes, True, **options)
+    except InvalidArgument:
+        raise
+    except Exception as error:
+        raise InvalidArgument(f"the recipe {known.name!r} cannot be built with {options}: {error}") from error
+
+
+def _arms(given: Mapping[str, Treatment]) -> dict[str, Arm]:
     if not given:
         raise InvalidArgument("arms must name at least one arm, received none")
     arms = {}

@@ -20,6 +20,9 @@ from evenbatch.study.spec import ArmSpec, Plan
 class Watcher(Protocol):
     """Whoever is told how a study goes on."""
 
+    def note(self, text: str) -> None:
+        """Something that takes a while begins, before the study does."""
+
     def begin(self, plan: Plan, folder: Path, done: int) -> None:
         """The study begins; `done` trials were complete before."""
 
@@ -32,6 +35,9 @@ class Watcher(Protocol):
 
 class Silent:
     """Watches nothing."""
+
+    def note(self, text: str) -> None:
+        """Says nothing."""
 
     def begin(self, plan: Plan, folder: Path, done: int) -> None:
         """Says nothing."""

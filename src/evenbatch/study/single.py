@@ -1,7 +1,7 @@
 """One trial by itself, in this process: what `evenbatch train` runs.
 
 Its directory holds `study.json`, `history.csv`, `model.keras`, `trial.json`, `learning-curve.svg` and `.png`, and on
-request `tensorboard/`.
+request `tensorboard/`; of a GAN `generator.keras`, `discriminator.keras`, `grids/` and `summary.json`.
 """
 
 import importlib.util
@@ -13,6 +13,7 @@ from evenbatch.callbacks import Row, StepCallback
 from evenbatch.errors import MissingExtra
 from evenbatch.report import write_learning_curve
 from evenbatch.study import locks, store, trial
+from evenbatch.study.generator_summary import generator_summary
 from evenbatch.study.locks import only_writer
 from evenbatch.study.run import provenance
 from evenbatch.study.spec import Plan
@@ -53,6 +54,8 @@ def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: 
             watcher.begin(plan, folder)
             callbacks = [StepCallback(watcher.step), *([_tensorboard(folder)] if tensorboard else [])]
             trial.run(plan, arm, seed, folder, callbacks=callbacks, on_row=watcher.epoch)
+        if plan.spec.adversarial is not None:
+            files.write_json(folder / "summary.json", generator_summary(folder, plan.spec))
         write_learning_curve(folder)
         return {**files.read_json(path), "last": files.read_csv(folder / "history.csv")[-1]}
 

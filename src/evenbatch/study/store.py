@@ -3,7 +3,8 @@
 ::
 
     study.json                 the specification, and where the study came from
-    trials/ARM-sSEED/          trial.json  history.csv  probes.csv  model.keras, or traceback.txt where it failed
+    trials/ARM-sSEED/          trial.json  history.csv, or traceback.txt where it failed
+                               probes.csv  model.keras; of a GAN grids/  generator.keras  discriminator.keras
     summary.json  report.html  figures/  data/
 
 The directory of `evenbatch train` holds `study.json` and, in place of `trials/`, the one trial's own files.
@@ -24,6 +25,7 @@ STUDY = ("trials", "summary.json", "report.html", "figures", "data")
 TRIAL = (
     *("trial.json", "history.csv", "probes.csv", "model.keras", "traceback.txt", "checkpoint.npz", "progress.json"),
     *("learning-curve.svg", "learning-curve.png", "tensorboard"),
+    *("generator.keras", "discriminator.keras", "averaged_generator.keras", "grids"),
 )
 SCRATCH = ".arrays"
 OURS = (*STUDY, *TRIAL, SCRATCH, "study.json")

@@ -9,6 +9,7 @@ from evenbatch import files
 from evenbatch.datasets import Dataset, Inputs
 from evenbatch.study import run as runner
 from evenbatch.study.design import design
+from evenbatch.study.judging import with_judge
 from evenbatch.study.spec import Arm, Plan
 from evenbatch.study.summary import summarize
 
@@ -35,13 +36,14 @@ def compare(
     recipe: str | Callable[..., Any] = "sigmoid",
     *,
     data: str | Path | Dataset = "digits",
-    arms: Mapping[str, Arm | bool | Callable[[], Any]] | None = None,
+    arms: Mapping[str, Arm | bool | str | Callable[[], Any]] | None = None,
     pairs: Iterable[tuple[str, str]] | None = None,
     seeds: int | Iterable[int] = 6,
     epochs: int | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
     inputs: Inputs = "image",
     threads: int = 1,
     jobs: int | None = None,
@@ -60,14 +62,17 @@ def compare(
             Keras model whose output is a probability for each class; `normalize` is what the arm says.
         data: `"digits"`, `"mnist"`, `"cifar10"`, the path of an `.npz` file, or a `Dataset`.
         arms: Named arms, each an `Arm`, True (with), False (without), or a function that returns a new normalization
-            layer. By default `{"with": True, "without": False}`.
-        pairs: Which arms are compared, as (arm, baseline); by default every arm with the last one.
+            layer. By default `{"with": True, "without": False}`; for "gan" `evenbatch.study.adversarial.ARMS`, in which
+            an arm may also be a name of `evenbatch.recipes.gan.NORMALIZATIONS`.
+        pairs: Which arms are compared, as (arm, baseline); by default every arm with the last one, for "gan" with
+            "batch", and that with "none".
         seeds: How many seeds, or the seeds themselves. Six or more make a difference testable at 0.05.
         epochs: Epochs of a trial; by default the recipe's, as for `batch_size` and `learning_rate` (10, 32 and 1e-3
             with Adam for a function).
         batch_size: Examples in a batch.
         learning_rate: Learning rate of every arm that has none of its own.
         options: Keyword arguments for the recipe, such as `{"l2": 1e-4}`.
+        preset: Named settings of the recipe, which the other arguments go before: "quick" for "gan".
         inputs: What a function is fed: "image" (height, width, channels) or "vector" (features,). A named recipe knows.
         threads: Threads of each trial. They are part of the specification, since they change the last bits.
         jobs: Trials under way at a time; by default as many as there are cores for.
@@ -95,11 +100,14 @@ def compare(
         batch_size=batch_size,
         learning_rate=learning_rate,
         options=options,
+        preset=preset,
         threads=threads,
         inputs=inputs,
     )
     folder = Path(out) if out is not None else _default_folder(plan)
-    runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher or runner.Silent(), record=runner.provenance())
+    watcher = watcher or runner.Silent()
+    plan = with_judge(plan, watcher.note)
+    runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher, record=runner.provenance())
     files.write_json(folder / "summary.json", summarize(folder))
     study = Study(folder)
     study.report()

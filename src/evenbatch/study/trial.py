@@ -1,12 +1,12 @@
 """One trial: one arm with one seed, from initial weights to a recorded outcome.
 
-A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It ends with `history.csv`, `probes.csv`,
-`model.keras` and, last of all, `trial.json`: where that file is, the trial is complete.
+A trial's folder holds `checkpoint.npz` and `progress.json` while it runs. It ends with `history.csv`, what its task
+writes (`model.keras`; of a GAN `generator.keras`, `discriminator.keras` and `grids/`) and, last of all, `trial.json`:
+where that file is, the trial is complete.
 """
 
 import functools
 import hashlib
-import math
 import platform
 import time
 from collections.abc import Callable, Sequence
@@ -18,21 +18,13 @@ import keras
 from pydantic import BaseModel, ConfigDict
 
 from evenbatch import devices, files
-from evenbatch.callbacks import EpochCallback, Row
-from evenbatch.datasets import Part
-from evenbatch.devices import Team
-from evenbatch.probes.variance_shift import variance_shift
-from evenbatch.sharing import local_statistics
+from evenbatch.callbacks import EpochCallback
 from evenbatch.study import checkpoint, initial_weights
-from evenbatch.study.batches import batches
-from evenbatch.study.network import built
 from evenbatch.study.progress import NAME as PROGRESS
 from evenbatch.study.progress import Progress
 from evenbatch.study.spec import ArmSpec, Plan
+from evenbatch.study.tasks import Row, Task, task_of
 from evenbatch.study.threads import limit_threads
-
-EVALUATION_BATCH = 1024  # inference does not depend on the batch, so validation runs in large ones
-PROBED_EXAMPLES = 2000
 
 
 class Timing(BaseModel):
@@ -57,6 +49,8 @@ class TrialRecord(BaseModel):
     error: str | None = None
     parameters: int | None = None
     test: dict[str, float | None] | None = None
+    collapsed: int | None = None
+    yardstick: dict[str, Any] | None = None
     initial_weights: dict[str, str] = {}
     device: str | None = None
     timing: Timing | None = None
@@ -77,69 +71,99 @@ def run(
         EvenbatchError: the study's arguments do not fit its network, or a file could not be written.
     """
     keras.utils.clear_session(free_memory=False)  # not in a strategy's scope, which it would end
-    team = devices.team(plan.spec.devices)
-    with team.together(functools.partial(follow, plan, arm, seed, folder)):
-        return _run(plan, arm, seed, folder, team, callbacks, on_row or (lambda row: None))
+    trial = _Trial(task_of(plan, arm, seed), folder)
+    with trial.team.together(functools.partial(follow, plan, arm, seed, folder)):
+        return trial.run(callbacks, on_row or (lambda row: None))
 
 
 def follow(plan: Plan, arm: ArmSpec, seed: int, folder: Path) -> None:
     """The same training on another rank, which writes nothing."""
     limit_threads(plan.spec.threads_of_a_process)
-    team = devices.team(plan.spec.devices)
-    with team.building():
-        model = prepare(plan, arm, seed)
-    _fit(plan, model, seed, folder, team, [], lambda row: None)
+    trial = _Trial(task_of(plan, arm, seed), folder)
+    trial.fit(trial.model(), [], lambda row: None)
 
 
-def _run(
-    plan: Plan,
-    arm: ArmSpec,
-    seed: int,
-    folder: Path,
-    team: Team,
-    callbacks: Sequence[Any],
-    on_row: Callable[[Row], None],
-) -> TrialRecord:
-    started = time.perf_counter()
-    with team.building():
-        model = prepare(plan, arm, seed)
-    digests = initial_weights.digests(model)
-    rows = _fit(plan, model, seed, folder, team, callbacks, on_row)
-    diverged = not _finite(rows[-1])
-    test = None if plan.dataset.test is None or diverged else _evaluate(model, plan.dataset.test)
-    files.write_csv(folder / "history.csv", rows)
-    files.write_whole(folder / "model.keras", model.save)
-    with local_statistics():  # the other ranks, where there are some, have ended
-        probed = [] if diverged else variance_shift(model, plan.dataset.train.x[:PROBED_EXAMPLES])
-    if probed:
-        files.write_csv(folder / "probes.csv", probed)
-    record = TrialRecord(
-        arm=arm.name,
-        seed=seed,
-        outcome="diverged" if diverged else "finished",
-        epochs=len(rows),
-        parameters=int(model.count_params()),
-        test=test,
-        initial_weights=digests,
-        device=_device(plan.spec.devices),
-        timing=_timing(rows, plan.spec.steps_per_epoch, time.perf_counter() - started),
-    )
-    complete(folder, record)
-    return record
+class _Trial:
+    """One trial in its folder."""
+
+    def __init__(self, task: Task, folder: Path) -> None:
+        self.task, self.folder = task, folder
+        self.spec = task.plan.spec
+        self.team = devices.team(self.spec.devices)
+
+    def run(self, callbacks: Sequence[Any], on_row: Callable[[Row], None]) -> TrialRecord:
+        """Trains it, and writes its files."""
+        started = time.perf_counter()
+        model = self.model()
+        digests = initial_weights.digests(model)
+        rows = self.fit(model, callbacks, on_row)
+        diverged = not self.task.is_finite(rows[-1])
+        files.write_csv(self.folder / "history.csv", rows)
+        found = self.task.finish(model, rows, self.folder)
+        record = TrialRecord(
+            arm=self.task.arm.name,
+            seed=self.task.seed,
+            outcome="diverged" if diverged else "finished",
+            epochs=len(rows),
+            parameters=int(model.count_params()),
+            initial_weights=digests,
+            device=_device(self.spec.devices),
+            timing=_timing(rows, self.spec.steps_per_epoch, time.perf_counter() - started),
+            **found,
+        )
+        complete(self.folder, record)
+        return record
+
+    def model(self) -> Any:
+        """The compiled model, with its initial weights."""
+        with self.team.building():
+            return prepare(self.task)
+
+    def fit(self, model: Any, callbacks: Sequence[Any], on_row: Callable[[Row], None]) -> list[Row]:
+        """Trains the epochs that are left; returns a row for each, those before among them."""
+        saved = self.folder / "checkpoint.npz"
+        with self.team.building():
+            rows = checkpoint.restore(saved, model)
+        progress, cadence = Progress(self.folder), checkpoint.Cadence()
+
+        def on_epoch(row: Row) -> bool:
+            goes_on = self.task.is_finite(row)
+            if self.team.leads:
+                row = self.task.measured(model, row, self.folder)
+            rows.append(row)
+            on_row(row)
+            if self.team.leads:
+                progress(len(rows))
+                if len(rows) < self.spec.epochs and goes_on and cadence.due():
+                    cadence.spend(lambda: checkpoint.save(saved, model, rows))
+            return goes_on
+
+        epochs = range(len(rows), self.spec.epochs)
+        feed = self.task.course().feed(epochs, self.team.placed)
+
+        def on_begin(epoch: int) -> None:
+            feed.begin(epoch)
+            _seed_framework(self.task.seed, epoch)
+
+        self.team.fit(
+            model,
+            **feed.arguments,
+            **self.task.validation,
+            epochs=epochs.stop,
+            initial_epoch=epochs.start,
+            shuffle=False,
+            verbose=0,
+            callbacks=[EpochCallback(on_begin, on_epoch), *callbacks],
+        )
+        return rows
 
 
-def prepare(plan: Plan, arm: ArmSpec, seed: int) -> Any:
+def prepare(task: Task) -> Any:
     """The compiled model of a trial, with its initial weights."""
-    keras.utils.set_random_seed(seed)
-    spec = plan.spec
-    model = plan.build(spec.data.input_shape, spec.data.classes, plan.normalize[arm.name], **spec.options)
-    model = built(model, plan.dataset)
-    initial_weights.draw(model, seed, arm.initial_scale)
-    model.compile(
-        optimizer=_optimizer(spec.optimizer, arm.learning_rate),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    keras.utils.set_random_seed(task.seed)
+    model = task.network()
+    initial_weights.draw(model, task.seed, task.arm.initial_scale)
+    task.compile(model)
     return model
 
 
@@ -150,80 +174,12 @@ def complete(folder: Path, record: TrialRecord) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _fit(
-    plan: Plan,
-    model: Any,
-    seed: int,
-    folder: Path,
-    team: Team,
-    callbacks: Sequence[Any],
-    on_row: Callable[[Row], None],
-) -> list[Row]:
-    spec = plan.spec
-    saved = folder / "checkpoint.npz"
-    with team.building():
-        rows = checkpoint.restore(saved, model)
-    progress, cadence = Progress(folder), checkpoint.Cadence()
-
-    def on_epoch(row: Row) -> bool:
-        row = _without_hollow_accuracy(row)
-        rows.append(row)
-        on_row(row)
-        if team.leads:
-            progress(len(rows))
-            if len(rows) < spec.epochs and _finite(row) and cadence.due():
-                cadence.spend(lambda: checkpoint.save(saved, model, rows))
-        return _finite(row)
-
-    epochs = range(len(rows), spec.epochs)
-    feed = batches(plan.dataset.train, spec.batch_size, seed, epochs, team.placed)
-
-    def on_begin(epoch: int) -> None:
-        feed.begin(epoch)
-        _seed_framework(seed, epoch)
-
-    team.fit(
-        model,
-        **feed.arguments,
-        validation_data=(plan.dataset.val.x, plan.dataset.val.y),
-        validation_batch_size=EVALUATION_BATCH,
-        epochs=epochs.stop,
-        initial_epoch=epochs.start,
-        shuffle=False,
-        verbose=0,
-        callbacks=[EpochCallback(on_begin, on_epoch), *callbacks],
-    )
-    return rows
-
-
 def _seed_framework(seed: int, epoch: int) -> None:
     """Makes what draws from the framework's own random state, too, depend on (seed, epoch) alone."""
     if keras.backend.backend() == "torch":  # dropout without a seed of its own draws from it, and so do data loaders
         import torch
 
         torch.manual_seed(int.from_bytes(hashlib.sha256(f"{seed}/{epoch}".encode()).digest()[:7], "big"))
-
-
-def _optimizer(name: str, learning_rate: float) -> Any:
-    if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
-    return keras.optimizers.SGD(learning_rate, momentum=0.9 if name == "momentum" else 0.0)
-
-
-def _finite(row: Row) -> bool:
-    return all(math.isfinite(value) for value in row.values())
-
-
-def _without_hollow_accuracy(row: Row) -> Row:
-    """A diverged epoch has no accuracy: of outputs that are no numbers Keras' metric takes class 0."""
-    if _finite(row):
-        return row
-    return {name: math.nan if name.endswith("accuracy") else value for name, value in row.items()}
-
-
-def _evaluate(model: Any, part: Part) -> dict[str, float | None]:
-    found = model.evaluate(part.x, part.y, batch_size=EVALUATION_BATCH, verbose=0, return_dict=True)
-    return {name: float(value) for name, value in found.items()}
 
 
 def _timing(rows: Sequence[Row], steps: int, seconds: float) -> Timing:

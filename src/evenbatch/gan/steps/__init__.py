@@ -4,14 +4,11 @@ Every module defines one class, `Steps`, to be mixed into a `keras.Model` that h
 `after_step`. What it adds is the gradient: of each loss, with respect to the variables of its own network alone.
 """
 
+import importlib
+from typing import Any
+
 from evenbatch import backend
 
-_CHOSEN = backend.chosen()
-if _CHOSEN == "tensorflow":
-    from evenbatch.gan.steps.tensorflow import Steps
-elif _CHOSEN == "jax":
-    from evenbatch.gan.steps.jax import Steps
-else:
-    from evenbatch.gan.steps.torch import Steps
+Steps: Any = importlib.import_module(f"evenbatch.gan.steps.{backend.chosen()}").Steps
 
 __all__ = ["Steps"]

@@ -1,0 +1,40 @@
+"""What came out of one training of a GAN, in a terminal."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from evenbatch.report.sentences import count
+
+
+def print_generator(folder: Path, summary: dict[str, Any]) -> None:
+    """The outcome, distances by all three kinds of statistics between their marks, and where to look."""
+    generator = folder / "generator.keras"
+    lines = [
+        f"{summary['outcome']} after {count(summary['epochs'], 'epoch')}.",
+        *_distances(summary),
+        f"Images: {folder / 'grids'}, as a film {folder / 'grids' / 'animation.gif'}",
+        f"Generator: {generator}; more images: evenbatch sample {generator} --out grid.png",
+    ]
+    for line in lines:
+        Console(highlight=False).print(escape(line), soft_wrap=True)
+
+
+def _distances(summary: dict[str, Any]) -> list[str]:
+    last, best, how = summary["last"], summary["best"], summary["statistics"]
+    if last is None:
+        return ["Nothing was measured before it diverged."]
+    yardstick, kinds = summary["yardstick"], ("moving", "batch", "recalibrated")
+    by_kind = ", ".join(f"{last[f'frechet_{kind}']:.2f} by {kind} statistics" for kind in kinds)
+    floor, ceiling = (yardstick[mark]["frechet"] for mark in ("floor", "ceiling"))
+    collapsed = summary["collapsed"]
+    return [
+        f"Fréchet distance at epoch {last['epoch']}: {by_kind}; the least {best[f'frechet_{how}']:.2f} at epoch "
+        f"{best['epoch']}.",
+        f"Fresh real images have {floor:.2f} (the floor), noise {ceiling:.2f} (the ceiling), in the features of judge "
+        f"{yardstick['judge'][:12]}, which tells {yardstick['accuracy']:.1%} of held-out images apart; sets of "
+        f"{yardstick['samples']} images.",
+        *([f"It collapsed: since epoch {collapsed} its images hardly differ."] if collapsed is not None else []),
+    ]

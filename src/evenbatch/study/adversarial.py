@@ -1,0 +1,119 @@
+"""What a study of GANs asks beyond others: its arms, its own options, and images in [-1, 1]."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from evenbatch import datasets, recipes
+from evenbatch.errors import InvalidArgument, InvalidData, require_count
+from evenbatch.study.spec import AdversarialSpec, Arm
+
+ARMS: Mapping[str, Arm] = {
+    "batch": Arm("batch"),
+    "none": Arm("none"),
+    "no training flag": Arm("batch", options={"step": "no training flag"}),
+    "mixed batch": Arm("batch", options={"step": "mixed"}),
+    "frozen discriminator": Arm("batch", options={"step": "frozen discriminator"}),
+}
+"""With the layer in both networks, without, and the ways to train with it that go wrong."""
+
+DEFAULTS: Mapping[str, Any] = {
+    "beta_1": 0.5,
+    "ema": None,
+    "statistics": None,
+    "measure_every": 5,
+    "samples": 2000,
+    "resize": None,
+}
+"""Options of the recipe "gan" that its networks know nothing of."""
+
+
+def pairs_of(arms: Iterable[str]) -> list[tuple[str, str]]:
+    """Each arm against "none", and each trap against "batch", where the study has these; else against the last."""
+    names = list(arms)
+    if not {"batch", "none"} <= set(names):
+        return [(name, names[-1]) for name in names[:-1]]
+    others = [name for name in names if name not in ("batch", "none")]
+    return [("batch", "none"), *((name, "batch") for name in others)]
+
+
+def settled(options: Mapping[str, Any]) -> tuple[AdversarialSpec, dict[str, Any]]:
+    """The settings of training and measuring, and the options that are the networks'.
+
+    Raises:
+        InvalidArgument: one is outside what is allowed.
+    """
+    given = {**DEFAULTS, **{name: value for name, value in options.items() if name in DEFAULTS}}
+    for name in ("measure_every", "samples"):
+        require_count(name, given[name])
+    for name in ("beta_1", "ema"):
+        _require_share(name, given[name])
+    if given["resize"] not in (None, 28, 32) or isinstance(given["resize"], bool):
+        raise InvalidArgument(f"resize must be 28 or 32, received {given['resize']!r}")
+    if given["statistics"] is None:
+        # Moving statistics are not those of averaged weights.
+        given["statistics"] = "moving" if given["ema"] is None else "recalibrated"
+    try:
+        spec = AdversarialSpec(**given)
+    except ValidationError as error:
+        raise InvalidArgument(
+            f"statistics must be 'moving', 'batch' or 'recalibrated', received {given['statistics']!r}"
+        ) from error
+    return spec, {name: value for name, value in options.items() if name not in DEFAULTS}
+
+
+def prepared(dataset: datasets.Dataset, settings: AdversarialSpec) -> datasets.Dataset:
+    """The data set with images of a size that the networks make, in [-1, 1].
+
+    Raises:
+        InvalidData: pixels are outside what is allowed.
+        InvalidArgument: the size is another, and no resizing was asked for.
+    """
+    from evenbatch.recipes.gan import check_shape
+
+    if settings.resize is not None:
+        dataset = datasets.resized(dataset, settings.resize)
+    if dataset.train.x.ndim == 4:
+        check_shape(dataset.input_shape)
+    _require_channels(dataset)
+    x = [part.x for part in (dataset.train, dataset.val, dataset.test) if part is not None]
+    low, high = min(float(part.min()) for part in x), max(float(part.max()) for part in x)
+    if low < -1 or high > 1:
+        raise InvalidData(
+            "images must have pixels of 0 … 255 (uint8), or numbers in [0, 1] or in [-1, 1], received numbers from "
+            f"{low:g} to {high:g}; scale them"
+        )
+    return dataset if low < 0 else datasets.mapped(dataset, lambda pixels: 2 * pixels - 1)
+
+
+def check(known: recipes.Recipe, arm: str, normalize: Any, dataset: datasets.Dataset, options: dict[str, Any]) -> None:
+    """Builds the networks of an arm once, so that bad options end here.
+
+    Raises:
+        InvalidArgument: the networks cannot be built, or cannot be trained together.
+    """
+    from evenbatch.gan import GAN
+
+    own = {name: value for name, value in options.items() if name != "step"}
+    known.check_options(own)
+    try:
+        networks = known.build(dataset.input_shape, dataset.classes, normalize, **own)
+        GAN(networks.generator, networks.discriminator, step=options.get("step", "separate"))
+    except InvalidArgument:
+        raise
+    except Exception as error:
+        raise InvalidArgument(f"the networks of arm {arm!r} cannot be built: {error}") from error
+
+
+def _require_channels(dataset: datasets.Dataset) -> None:
+    channels = dataset.input_shape[-1]
+    if channels not in (1, 3):
+        raise InvalidData(f"images must have 1 or 3 channels, received {channels}; keep one of them, or three")
+
+
+def _require_share(name: str, value: object) -> None:
+    if name == "ema" and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InvalidArgument(f"{name} must be a number in [0, 1), received {value!r}")

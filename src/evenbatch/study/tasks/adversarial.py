@@ -1,0 +1,114 @@
+"""A GAN: trained on images and noise, judged by the distance of what it makes from real images."""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from evenbatch import files
+from evenbatch.gan import GAN, grid, sampling
+from evenbatch.gan.yardstick import Yardstick, collapsed, columns
+from evenbatch.study.batches import Course, WithNoise
+from evenbatch.study.spec import ArmSpec, Plan
+from evenbatch.study.tasks.task import Row, Task
+
+SHOWN = 16
+"""Images of a grid."""
+FIXED_NOISE = 20140610  # seed of the noise of grids and of measurements: the same in every trial
+
+
+class Adversarial(Task):
+    """A generator and a discriminator."""
+
+    def __init__(self, plan: Plan, arm: ArmSpec, seed: int) -> None:
+        super().__init__(plan, arm, seed)
+        if plan.spec.adversarial is None:
+            raise TypeError("an adversarial trial needs an adversarial specification")
+        self._settings = plan.spec.adversarial
+        options = plan.spec.options_of(arm)
+        self._step = options.pop("step", "separate")
+        self._options = options
+
+    def network(self) -> Any:
+        """Both networks as one model."""
+        data = self.plan.spec.data
+        normalize = self.plan.normalize[self.arm.name]
+        networks = self.plan.build(data.input_shape, data.classes, normalize, **self._options)
+        return GAN(networks.generator, networks.discriminator, step=self._step, ema=self._settings.ema)
+
+    def compile(self, model: Any) -> None:
+        """With one Adam for both networks."""
+        model.compile(keras.optimizers.Adam(self.arm.learning_rate, beta_1=self._settings.beta_1))
+
+    def course(self) -> Course:
+        """Whole batches of images with noise; the noise is as large as the generator's input, whatever the recipe."""
+        size = int(self._options.get("noise", 100))
+        return WithNoise(self.plan.dataset.train, self.plan.spec.batch_size, self.seed, size)
+
+    def is_finite(self, row: Row) -> bool:
+        """Whether both losses are numbers."""
+        return math.isfinite(row["d_loss"]) and math.isfinite(row["g_loss"])
+
+    def measured(self, model: Any, row: Row, folder: Path) -> Row:
+        """Draws the grid of an epoch and, where it is due, takes the distances."""
+        generator = self._shown(model)
+        how = self._settings.statistics
+        begin = time.perf_counter()
+        shown = sampling.images(generator, *sampling.drawn(generator, SHOWN, FIXED_NOISE), statistics=how)
+        path = folder / "grids" / f"epoch-{row['epoch']:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        grid.write_png(path, shown)
+        found = self._yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
+        more = {name: found.get(name) for name in columns(sampling.STATISTICS)}
+        seconds = row.pop("seconds")
+        return {**row, **more, "seconds": seconds, "measure_seconds": time.perf_counter() - begin}
+
+    def finish(self, model: Any, rows: Sequence[Row], folder: Path) -> dict[str, Any]:
+        """Writes both networks, and the grids as one animation."""
+        files.write_whole(folder / "generator.keras", model.generator.save)
+        files.write_whole(folder / "discriminator.keras", model.discriminator.save)
+        if self._settings.ema is not None:
+            files.write_whole(folder / "averaged_generator.keras", self._shown(model).save)
+        pages = [folder / "grids" / f"epoch-{row['epoch']:03}.png" for row in rows]
+        grid.write_animation(folder / "grids" / "animation.gif", [page for page in pages if page.exists()])
+        return {"collapsed": self._collapsed_since(rows), "yardstick": self._yardstick.describe()}
+
+    @cached_property
+    def _yardstick(self) -> Yardstick:
+        return Yardstick(self.plan.dataset, self.plan.judge, self._settings.samples)
+
+    def _shown(self, model: Any) -> Any:
+        """The generator that is shown and measured: of averaged weights and their statistics, where these are kept."""
+        if self._settings.ema is None:
+            return model.generator
+        return sampling.recalibrated(model.averaged_generator())
+
+    def _is_due(self, row: Row) -> bool:
+        epoch, epochs = row["epoch"], self.plan.spec.epochs
+        return epoch in (1, epochs) or epoch % self._settings.measure_every == 0
+
+    def _samples(self, generator: Any) -> dict[str, Any]:
+        """Images of the same noise by each kind of statistics, the one that the study is about first."""
+        first = self._settings.statistics
+        kinds = [first, *(kind for kind in sampling.STATISTICS if kind != first)]
+        given = sampling.drawn(generator, self._yardstick.samples, FIXED_NOISE)
+        size = self.plan.spec.batch_size
+        if not sampling.has_statistics(generator):
+            return dict.fromkeys(kinds, sampling.images(generator, *given))
+        return {kind: sampling.images(generator, *given, statistics=kind, batch_size=size) for kind in kinds}
+
+    def _collapsed_since(self, rows: Sequence[Row]) -> int | None:
+        """The first measured epoch of the collapse that the last one is still in."""
+        since = None
+        for row in rows:
+            if row["diversity"] is not None:
+                is_new, is_on = since is None, collapsed(row)
+                since = (row["epoch"] if is_new else since) if is_on else None
+        return since
+
+
+task = Adversarial
