@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import made_up_gan
 import pytest
 
 from evenbatch import files
@@ -148,5 +149,67 @@ ODD: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=ODD.values(), ids=ODD.keys())
 def odd(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings of a study that a report must bear."""
+    settings: dict[str, Any] = request.param
+    return settings
+
+
+@pytest.fixture
+def make_gan(tmp_path: Path) -> Callable[..., Path]:
+    """A directory of an adversarial study: `make_gan(seeds=1, outcomes={("batch", 0): "collapsed"})`."""
+
+    def study(
+        *,
+        arms: tuple[str, ...] = tuple(made_up_gan.ARMS),
+        pairs: list[tuple[str, str]] | None = None,
+        seeds: int = 3,
+        epochs: int = 8,
+        outcomes: dict[tuple[str, int], str] | None = None,
+    ) -> Path:
+        if pairs is None:
+            pairs = [pair for pair in made_up_gan.PAIRS if set(pair) <= set(arms)]
+        record = {"command": "evenbatch compare gan", "git": None, "created": "2026-01-01T00:00:00Z"}
+        spec = made_up_gan.specification(list(arms), pairs, seeds, epochs)
+        files.write_json(tmp_path / "study.json", {"format": 1, "specification": spec, "record": record})
+        for arm in arms:
+            for seed in range(seeds):
+                outcome = (outcomes or {}).get((arm, seed), "finished")
+                made_up_gan.write_trial(tmp_path, arm, seed, outcome, epochs)
+        files.write_json(tmp_path / "summary.json", summarize(tmp_path))
+        return tmp_path
+
+    return study
+
+
+@pytest.fixture
+def read_gan(make_gan: Callable[..., Path]) -> Callable[..., StudyFiles]:
+    """The same, read."""
+    return lambda **settings: reading.read(make_gan(**settings))
+
+
+@pytest.fixture
+def gan_figures(read_gan: Callable[..., StudyFiles]) -> Callable[..., dict[str, Figure]]:
+    """The same, drawn: figures by name."""
+    return lambda **settings: {figure.name: figure for figure in draw(read_gan(**settings))}
+
+
+TWO = ("batch", "none")
+ODD_GAN: dict[str, dict[str, Any]] = {
+    "usual": {"outcomes": {("frozen discriminator", 1): "collapsed", ("no training flag", 2): "diverged"}},
+    "six seeds": {"arms": TWO, "seeds": 6},
+    "one seed": {"arms": TWO, "seeds": 1},
+    "one epoch": {"arms": TWO, "seeds": 2, "epochs": 1},
+    "one of each": {"arms": TWO, "seeds": 1, "epochs": 1},
+    "one arm": {"arms": ("none",), "seeds": 2},
+    "all diverged": {"arms": TWO, "outcomes": {(arm, seed): "diverged" for arm in TWO for seed in range(3)}},
+    "all failed": {"arms": TWO, "outcomes": {(arm, seed): "failed" for arm in TWO for seed in range(3)}},
+    "an arm failed": {"arms": TWO, "seeds": 2, "outcomes": {("batch", 0): "failed", ("batch", 1): "failed"}},
+    "all collapsed": {"arms": TWO, "outcomes": {(arm, seed): "collapsed" for arm in TWO for seed in range(3)}},
+    "odd names": {"arms": ("<script>", "a, 'b'"), "pairs": [("<script>", "a, 'b'")], "seeds": 2},
+}
+
+
+@pytest.fixture(params=ODD_GAN.values(), ids=ODD_GAN.keys())
+def odd_gan(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of an adversarial study that a report must bear."""
     settings: dict[str, Any] = request.param
     return settings

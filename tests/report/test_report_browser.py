@@ -31,8 +31,8 @@ def browser() -> Iterator:
 def visit(browser, make):
     """Opens a study's report: `visit(width, scheme, **study)` is the page, what it said and what it asked for."""
 
-    def open_report(width, scheme="light", **study):
-        address = report.write(make(**study)).as_uri()
+    def open_report(width, scheme="light", made=make, **study):
+        address = report.write(made(**study)).as_uri()
         page = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme).new_page()
         said, asked = [], []
         page.on("console", lambda message: said.append(message.text))
@@ -70,6 +70,26 @@ def test_long_names_and_many_arms_fit(visit, width):
 
 def test_an_odd_study_is_drawn_without_complaint(visit, odd):
     _, said, asked = visit(1280, **odd)
+    assert (said, asked) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_generated_images_are_shown_side_by_side_and_nothing_is_cut_off(visit, make_gan, width, scheme):
+    page, said, asked = visit(width, scheme, made=make_gan, outcomes={("none", 1): "failed"})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert (said, asked) == ([], [])
+    shown = "[...document.querySelectorAll('.samples > .pictures img')]"
+    sizes = page.evaluate(f"{shown}.map(image => [image.naturalWidth, image.clientWidth, image.alt])")
+    assert len(sizes) == 3 * 5 - 1
+    assert all(natural == 16 and 120 < drawn <= 320 and alt for natural, drawn, alt in sizes)
+    assert page.evaluate(f"getComputedStyle({shown}[0]).imageRendering") == "pixelated"
+    across = len(set(page.evaluate(f"{shown}.slice(0, 5).map(image => image.getBoundingClientRect().x)")))
+    assert across == (5 if width == 1280 else 2)
+
+
+def test_an_odd_study_of_generators_is_drawn_without_complaint(visit, make_gan, odd_gan):
+    _, said, asked = visit(390, made=make_gan, **odd_gan)
     assert (said, asked) == ([], [])
 
 

@@ -1,6 +1,8 @@
 """Results as tables in a terminal, on standard output."""
 
+import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,32 +11,35 @@ from rich.markup import escape
 from rich.table import Table
 
 from evenbatch.report import headline, reading
-from evenbatch.report.sentences import count
+from evenbatch.report.sentences import count, number, tally
 from evenbatch.study import store
+
+WIDTH_OF_A_FILE = 120  # or a pipe, which does not tell its own
+# Headings, and what a row has under each of them, given an arm's name and summary.
+Columns = dict[str, Callable[[str, dict[str, Any]], str]]
 
 
 def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     """The arms of a study, and how each pair differs."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
     study = reading.read(folder)
     spec = store.read_specification(folder)
     size = f"{count(len(spec.seeds), 'seed')}, {count(spec.epochs, 'epoch')}"
     table = Table(title=escape(f"{spec.recipe} on {spec.data.name}: median over {size}"), title_justify="left")
-    columns = _columns(summary)
+    columns = {**(_generators(summary) if study.adversarial else _classifiers(summary)), **_every_study(summary)}
     for heading in columns:
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        table.add_column(heading, justify="left" if heading == "arm" else "right", overflow="fold")
     for name, arm in summary["arms"].items():
         table.add_row(*(cell(name, arm) for cell in columns.values()))
     console.print(table)
     answers = headline.answers(study)
     facts = [f"{answer.found} {answer.certainty}" for answer in answers]
-    for line in [*facts, *_variance_shift(summary), headline.caveat(study)]:
+    for line in [*facts, *headline.scale(study), *_variance_shift(summary), *headline.caveats(study)]:
         console.print(escape(line), soft_wrap=True)
 
 
-def _columns(summary: dict[str, Any]) -> dict[str, Callable[[str, dict[str, Any]], str]]:
-    """Headings, and what a row has under each of them, given an arm's name and summary."""
-    columns: dict[str, Callable[[str, dict[str, Any]], str]] = {
+def _classifiers(summary: dict[str, Any]) -> Columns:
+    columns: Columns = {
         "arm": lambda name, arm: escape(name),
         "val. acc.": lambda name, arm: _share(arm["final_accuracy"]["median"]),
         "range": lambda name, arm: _range(arm["final_accuracy"]),
@@ -44,12 +49,36 @@ def _columns(summary: dict[str, Any]) -> dict[str, Callable[[str, dict[str, Any]
         columns["test"] = lambda name, arm: _share(arm["test_accuracy"]["median"])
     if summary["thresholds"]:
         columns[f"epochs to {summary['thresholds'][-1]:.0%}"] = lambda name, arm: _reached(arm["epochs_to"][-1])
-    if any(arm["diverged"] for arm in summary["arms"].values()):
-        columns["diverged"] = lambda name, arm: f"{arm['diverged']} of {arm['trials']}"
-    if any(arm["failed"] for arm in summary["arms"].values()):
-        columns["failed"] = lambda name, arm: f"{arm['failed']} of {arm['trials']}"
-    columns["ms/step"] = lambda name, arm: _step(summary, name)
     return columns
+
+
+def _generators(summary: dict[str, Any]) -> Columns:
+    return {
+        "arm": lambda name, arm: escape(name),
+        "distance": lambda name, arm: number(arm["final_frechet"]["median"]),
+        "range": lambda name, arm: _ends(arm["final_frechet"]),
+        "best": lambda name, arm: number(arm["best_frechet"]["median"]),
+        "kernel": lambda name, arm: number(arm["final_kernel"]["median"]),
+        "classes": lambda name, arm: tally(arm["classes"]["median"]),
+    }
+
+
+def _every_study(summary: dict[str, Any]) -> Columns:
+    """What befell trials, where it befell any, and the time of a step."""
+    fates: Columns = {
+        fate: partial(_share_of_trials, fate)
+        for fate in ("collapsed", "diverged", "failed")
+        if any(arm.get(fate) for arm in summary["arms"].values())
+    }
+    return {**fates, "ms/step": lambda name, arm: _step(summary, name)}
+
+
+def _share_of_trials(fate: str, name: str, arm: dict[str, Any]) -> str:
+    return f"{arm[fate]} of {arm['trials']}"
+
+
+def _ends(values: dict[str, Any]) -> str:
+    return "–" if values["n"] == 0 else f"{number(values['min'])}–{number(values['max'])}"
 
 
 def _range(values: dict[str, Any]) -> str:

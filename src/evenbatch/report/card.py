@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from evenbatch.report.reading import StudyFiles
-from evenbatch.report.sentences import MISSING, listing, number, quoted
+from evenbatch.report.sentences import MISSING, listing, number, percent, quoted
 
+LABELS = {"beta_1": "β₁", "ema": "averaged weights’ decay", "resize": "resized to"}
 TRAINING = ("optimizer", "epochs", "batch_size", "threads")
 
 
@@ -21,6 +22,7 @@ def entries(study: StudyFiles) -> list[tuple[str, str]]:
         ("Seeds", ", ".join(map(str, study.seeds))),
         *((f"Arm {quoted(arm['name'])}", _arm(arm)) for arm in spec["arms"]),
         ("Training", _settings((key, spec[key]) for key in TRAINING)),
+        *_adversarial(study),
         ("Device", listing(_devices(study)) or MISSING),
         ("Backend", spec["backend"]),
         ("Versions", _settings(spec["versions"].items())),
@@ -47,7 +49,24 @@ def _data(data: dict[str, Any]) -> str:
 
 
 def _arm(arm: dict[str, Any]) -> str:
-    return _settings((key, value) for key, value in arm.items() if key != "name")
+    own = {key: value for key, value in arm.items() if key not in ("name", "options")}
+    return _settings({**own, **arm.get("options", {})}.items())
+
+
+def _adversarial(study: StudyFiles) -> list[tuple[str, str]]:
+    """How generator and discriminator were trained, and by whom their images were judged."""
+    if not study.adversarial:
+        return []
+    judge = study.summary["judge"]
+    given = ((LABELS.get(key, key), value) for key, value in study.adversarial.items() if key != "judge")
+    said = ((label, "none" if value is None else value) for label, value in given)
+    accuracies = ((judge.get("accuracy"), "the judge"), (judge.get("cross_accuracy"), "the second judge"))
+    right = [f"{who} is right about {percent(share)}" for share, who in accuracies if share]
+    return [
+        ("Adversarial", _settings(said)),
+        ("Judge SHA-256", judge["sha256"]),
+        *([("Judges", f"{listing(right)} of held-out images")] if right else []),
+    ]
 
 
 def _devices(study: StudyFiles) -> list[str]:

@@ -2,19 +2,10 @@
 
 from dataclasses import dataclass
 
+from evenbatch.report import question, yardstick
+from evenbatch.report.question import Question
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import (
-    SPACE,
-    count,
-    interval,
-    listing,
-    losses,
-    p_equals,
-    percent,
-    points,
-    quoted,
-    signed_points,
-)
+from evenbatch.report.sentences import SPACE, count, interval, listing, losses, p_equals, quoted
 
 SIGNIFICANT = 0.05
 OPTIMIZERS = {"sgd": "SGD", "momentum": "SGD with momentum", "adam": "Adam"}
@@ -32,6 +23,16 @@ def answers(study: StudyFiles) -> list[Answer]:
     """An answer for each pair; for a study without pairs, what its arms came to."""
     pairs = study.summary["pairs"]
     return [_answer(study, pair) for pair in pairs] if pairs else [_unpaired(study)]
+
+
+def scale(study: StudyFiles) -> list[str]:
+    """What the values of the answers are to be held against, where they do not speak for themselves."""
+    return yardstick.scale(study) if study.adversarial else []
+
+
+def caveats(study: StudyFiles) -> list[str]:
+    """What the answers do not say: of the judge where there is one, and of other learning rates."""
+    return [*(yardstick.caveats(study) if study.adversarial else []), caveat(study)]
 
 
 def caveat(study: StudyFiles) -> str:
@@ -56,50 +57,55 @@ def seeds_needed() -> int:
 
 
 def _answer(study: StudyFiles, pair: Row) -> Answer:
-    found, lost = pair["final_accuracy"], _lost(study, pair)
+    asked = question.of(study)
+    found, lost = pair[asked.decisive.name], _lost(study, pair)
     if not found["n"]:
-        return _nothing_to_compare(pair, lost)
-    arm, baseline = _names(study, pair)
-    certainty = [_certainty(found)]
+        return _nothing_to_compare(asked, pair, lost)
+    arm, baseline = _names(study, asked.subject, pair)
+    form = asked.decisive.unit.form
+    certainty = [_certainty(asked, found)]
     if lost:
         certainty.append(f"{listing(lost)}; the difference speaks for the other seeds alone.")
+    if study.adversarial:
+        certainty += yardstick.doubts(study, pair)
     return Answer(
-        f"{arm} ends at {percent(found['arm_mean'])} validation accuracy{_on_average(found)}, "
-        f"{baseline} at {percent(found['baseline_mean'])}: {_difference(found)}.",
+        f"{arm} ends at {asked.reached.format(form(found['arm_mean']))}{_on_average(found)}, "
+        f"{baseline} at {form(found['baseline_mean'])}: {_difference(asked, found)}.",
         " ".join(certainty),
     )
 
 
-def _names(study: StudyFiles, pair: Row) -> tuple[str, str]:
+def _names(study: StudyFiles, subject: str, pair: Row) -> tuple[str, str]:
     """The arms of a pair in words, where all that differs is batch normalization; else by name."""
     arm, baseline = study.arm(pair["arm"]), study.arm(pair["baseline"])
     names = quoted(pair["arm"]), quoted(pair["baseline"])
-    same = all(arm[key] == baseline[key] for key in ("initial_scale", "learning_rate"))
+    same = all(arm.get(key) == baseline.get(key) for key in ("initial_scale", "learning_rate", "options"))
     if not same or (arm["normalize"], baseline["normalize"]) != ("batch", "none"):
         return names
     if (pair["arm"], pair["baseline"]) == ("with", "without"):
-        return "With batch normalization the net", "without"
-    return f"With batch normalization ({names[0]}) the net", f"without ({names[1]})"
+        return f"With batch normalization {subject}", "without"
+    return f"With batch normalization ({names[0]}) {subject}", f"without ({names[1]})"
 
 
 def _on_average(found: Row) -> str:
     return " on average" if found["n"] > 1 else ""
 
 
-def _difference(found: Row) -> str:
-    mean = found["mean"]
-    size = f"{points(mean)} {'more' if mean > 0 else 'less'}" if mean else "no difference at all"
+def _difference(asked: Question, found: Row) -> str:
+    mean, unit = found["mean"], asked.decisive.unit
+    size = f"{unit.size(mean)} {'more' if mean > 0 else 'less'}" if mean else "no difference at all"
     return size if found["n"] > 1 else f"{size}, with one seed"
 
 
-def _certainty(found: Row) -> str:
+def _certainty(asked: Question, found: Row) -> str:
     """The interval, the seeds and the test, or why there is none."""
     n, needed = found["n"], seeds_needed()
     if found["t_interval"] is None:
         return f"One pair of seeds gives no interval and no test; with {needed} the difference becomes testable."
-    ends = interval(found["t_interval"], signed_points)
-    favour = f"{found['above']} of {count(n, 'seed')} are in favour"
-    lead = f"The 95{SPACE}% interval of the difference is {ends} points, {favour}"
+    unit, (better, *_) = asked.decisive.unit, asked.decisive.outcome(found)
+    ends = interval(found["t_interval"], unit.signed) + unit.after
+    favour = f"{better} of {count(n, 'seed')} are in favour"
+    lead = f"The 95{SPACE}% interval of the difference is {ends}, {favour}"
     if found["smallest_p"] > SIGNIFICANT:
         return (
             f"{lead}. Not testable: with {count(n, 'pair')} the sign-flip test cannot go below "
@@ -115,8 +121,8 @@ def _lost(study: StudyFiles, pair: Row) -> list[str]:
     return [text for side in ("arm", "baseline") for text in losses(pair[side], arms[pair[side]])]
 
 
-def _nothing_to_compare(pair: Row, lost: list[str]) -> Answer:
-    reason = listing(lost) if lost else "None has a final accuracy"
+def _nothing_to_compare(asked: Question, pair: Row, lost: list[str]) -> Answer:
+    reason = listing(lost) if lost else f"None has a final {asked.noun.split()[-1]}"
     return Answer(
         f"Nothing to compare: no seed finished in both {quoted(pair['arm'])} and {quoted(pair['baseline'])}.",
         f"{reason}. What happened before that is in the tables and the figures.",
@@ -124,9 +130,11 @@ def _nothing_to_compare(pair: Row, lost: list[str]) -> Answer:
 
 
 def _unpaired(study: StudyFiles) -> Answer:
-    ends = {name: arm["final_accuracy"] for name, arm in study.summary["arms"].items()}
+    asked = question.of(study)
+    ends = {name: arm[asked.decisive.name] for name, arm in study.summary["arms"].items()}
+    form = asked.decisive.unit.form
     said = [
-        f"{quoted(name)} ends at {percent(found['mean'])} validation accuracy (mean of {count(found['n'], 'seed')})"
+        f"{quoted(name)} ends at {asked.reached.format(form(found['mean']))} (mean of {count(found['n'], 'seed')})"
         for name, found in ends.items()
         if found["n"]
     ]

@@ -7,13 +7,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from evenbatch import files
-from evenbatch.report import card, drawing, headline, reading, style, tables
+from evenbatch.report import card, drawing, headline, reading, samples, style, tables
 from evenbatch.report.figures import Figure, draw
 from evenbatch.report.reading import StudyFiles
 from evenbatch.report.sentences import count
 
 HERE = Path(__file__).parent
 MOST_OPEN_ROWS = 24  # a longer table of trials starts folded
+MOST_OPEN_PAIRS = 3  # of more pairs all but the first start folded
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,14 @@ def render(study: StudyFiles, figures: list[Figure], script: str) -> str:
         arms=study.arms,
         sizes=sizes(study),
         answers=headline.answers(study),
-        caveat=headline.caveat(study),
+        scale=headline.scale(study),
+        caveats=headline.caveats(study),
+        adversarial=study.adversarial,
+        samples=samples.rows(study),
+        course=samples.course(study),
         arms_table=tables.arms_table(study),
         pair_tables=tables.pair_tables(study),
+        fold_pairs=len(study.summary["pairs"]) > MOST_OPEN_PAIRS,
         trials_table=trials,
         trials_open=len(trials.rows) <= MOST_OPEN_ROWS,
         groups=[Group(name, list(of)) for name, of in groupby(figures, lambda figure: figure.group)],

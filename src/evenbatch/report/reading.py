@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,30 @@ from evenbatch import files
 from evenbatch.errors import StorageError
 
 FORMAT = 1
+JUDGED = ("judge", "floor", "ceiling")  # what the summary of an adversarial study has besides
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One arm with one seed: `trial.json`, and `history.csv` by epoch (no rows if it failed)."""
+    """One arm with one seed: `trial.json`, `history.csv` by epoch (no rows if it failed), and pictures by epoch."""
 
     arm: str
     seed: int
     record: dict[str, Any]
     history: list[Row]
+    grids: dict[int, Path] = field(default_factory=dict)
 
     @property
     def diverged(self) -> bool:
         """Whether it stopped at a number that was not finite."""
         return bool(self.record["outcome"] == "diverged")
+
+    @property
+    def collapsed(self) -> int | None:
+        """The epoch from which on a generator's images were all alike."""
+        found: int | None = self.record.get("collapsed")
+        return found
 
     @property
     def step_seconds(self) -> float | None:
@@ -58,6 +66,12 @@ class StudyFiles:
         """The budget: epochs of a trial that neither failed nor diverged."""
         return int(self.spec["epochs"])
 
+    @property
+    def adversarial(self) -> dict[str, Any] | None:
+        """The settings of an adversarial training; None for a classification."""
+        found: dict[str, Any] | None = self.spec.get("adversarial")
+        return found
+
     def of(self, arm: str) -> list[Trial]:
         """The trials of an arm, a seed each."""
         return [trial for trial in self.trials if trial.arm == arm]
@@ -78,10 +92,14 @@ def read(folder: Path) -> StudyFiles:
         StorageError: a file is missing or damaged.
     """
     study = _json(folder / "study.json", ("specification", "record"))
-    summary = _json(folder / "summary.json", ("arms", "pairs", "thresholds", "trials", "timing"))
     with _complete(folder / "study.json"):
         spec = study["specification"]
         names = [(arm["name"], seed) for seed in spec["seeds"] for arm in spec["arms"]]
+        adversarial = spec.get("adversarial")
+        if adversarial:
+            adversarial["statistics"]
+    keys = ("arms", "pairs", "thresholds", "trials", "timing", *(JUDGED if adversarial else ()))
+    summary = _json(folder / "summary.json", keys)
     trials = tuple(_trial(folder, arm, seed) for arm, seed in names)
     return StudyFiles(spec=spec, record=study["record"], summary=summary, trials=trials)
 
@@ -90,7 +108,14 @@ def _trial(folder: Path, arm: str, seed: int) -> Trial:
     where = folder / "trials" / f"{arm}-s{seed}"
     record = _json(where / "trial.json", ("outcome", "epochs", "timing"), versioned=False)
     failed = record["outcome"] == "failed"
-    return Trial(arm, seed, record, [] if failed else files.read_csv(where / "history.csv"))
+    history = [] if failed else files.read_csv(where / "history.csv")
+    return Trial(arm, seed, record, history, _grids(where / "grids"))
+
+
+def _grids(folder: Path) -> dict[int, Path]:
+    """The pictures `epoch-001.png` and so on, in the order of the epochs."""
+    numbers = {path.stem.removeprefix("epoch-"): path for path in folder.glob("epoch-*.png")}
+    return dict(sorted((int(number), path) for number, path in numbers.items() if number.isdecimal()))
 
 
 def _json(path: Path, keys: tuple[str, ...], *, versioned: bool = True) -> dict[str, Any]:

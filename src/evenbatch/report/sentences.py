@@ -46,6 +46,16 @@ def signed_number(value: Number) -> str:
     return number(value) if value is None or value <= 0 else f"+{number(value)}"
 
 
+def magnitude(value: Number) -> str:
+    """Three significant digits without a sign."""
+    return number(value if value is None else abs(value))
+
+
+def tally(value: Number) -> str:
+    """A number of things, which a median may put between two: `10`, `9.5`."""
+    return MISSING if value is None else f"{value:g}"
+
+
 def times(value: Number) -> str:
     """A ratio: `1.11 times`."""
     return MISSING if value is None else f"{value:.2f}{SPACE}times"
@@ -97,8 +107,12 @@ def quoted(name: str) -> str:
 
 def losses(name: str, arm: Mapping[str, Any]) -> list[str]:
     """How many trials of an arm's summary ended without a result: `“a” diverged with 2 of 6 seeds`."""
-    of = count(arm["trials"], "seed")
-    return [f"{quoted(name)} {word} with {arm[word]} of {of}" for word in ("diverged", "failed") if arm[word]]
+    return [text for word in ("diverged", "failed") for text in event(name, arm, word)]
+
+
+def event(name: str, arm: Mapping[str, Any], word: str) -> list[str]:
+    """What befell trials of an arm, where it befell any: `“a” collapsed with 2 of 6 seeds`."""
+    return [f"{quoted(name)} {word} with {arm[word]} of {count(arm['trials'], 'seed')}"] if arm[word] else []
 
 
 def _plain(value: float, digits: int) -> str:

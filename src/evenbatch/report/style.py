@@ -95,15 +95,15 @@ def static_config() -> dict[str, Any]:
     return {**config(LIGHT), "background": "#ffffff", "padding": 12}
 
 
-def color(arms: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
-    """The colour of an arm."""
-    return alt.Color("arm:N").scale(domain=list(arms)).title(None).legend(legend)
+def color(arms: Sequence[str], legend: alt.Legend | None = None, field: str = "arm") -> alt.Color:
+    """The colour of an arm, or of whatever `field` names."""
+    return alt.Color(f"{field}:N").scale(domain=list(arms)).title(None).legend(legend)
 
 
-def dash(arms: Sequence[str], legend: alt.Legend | None = None) -> alt.StrokeDash:
-    """The dash of an arm."""
+def dash(arms: Sequence[str], legend: alt.Legend | None = None, field: str = "arm") -> alt.StrokeDash:
+    """The dash of an arm, or of whatever `field` names."""
     scale = alt.Scale(domain=list(arms), range=_cycled(DASHES, arms))
-    return alt.StrokeDash("arm:N").scale(scale).title(None).legend(legend)
+    return alt.StrokeDash(f"{field}:N").scale(scale).title(None).legend(legend)
 
 
 def shape(arms: Sequence[str]) -> alt.Shape:

@@ -1,30 +1,13 @@
 """The tables of the page: text cells, ready to be shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from evenbatch.report import sentences
+from evenbatch.report import question, sentences
+from evenbatch.report.question import Measure
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import (
-    SPACE,
-    Format,
-    level,
-    number,
-    percent,
-    signed_number,
-    signed_points,
-)
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number of `summary.json` as the tables show it."""
-
-    name: str
-    label: str
-    form: Format
-    difference: Format
-    more_is_better: bool
+from evenbatch.report.sentences import SPACE, Format, level, number
 
 
 @dataclass(frozen=True)
@@ -36,80 +19,61 @@ class Table:
     rows: list[list[str]]
 
 
-def _share(name: str, label: str) -> Measure:
-    return Measure(name, label, percent, signed_points, more_is_better=True)
-
-
-def _quantity(name: str, label: str) -> Measure:
-    return Measure(name, label, number, signed_number, more_is_better=False)
-
-
-MEASURES = (
-    _share("final_accuracy", "Final validation accuracy"),
-    _share("best_accuracy", "Best validation accuracy"),
-    _share("test_accuracy", "Test accuracy"),
-    _quantity("final_loss", "Final training loss"),
-    _quantity("final_val_loss", "Final validation loss"),
-    _quantity("oscillation", "Total variation of the training loss"),
-    _quantity("rises", "Rises of the training loss"),
-)
-
-
 def arms_table(study: StudyFiles) -> Table:
-    """What each arm came to: a row for each quantity, a column for each arm."""
-    arms = study.summary["arms"]
-    shown = [measure for measure in MEASURES if any(arm[measure.name]["n"] for arm in arms.values())]
+    """What each arm came to: a row for each quantity, a column for each arm and each end of the scale."""
+    asked, arms, marks = question.of(study), study.summary["arms"], question.marks(study)
+    shown = [measure for measure in asked.measures if any(arm[measure.name]["n"] for arm in arms.values())]
     rows = [
-        *([m.label, *(_distribution(arm[m.name], m.form) for arm in arms.values())] for m in shown),
-        _row("Diverged", arms, _diverged),
+        *([m.label, *(_distribution(arm[m.name], m.unit.form) for arm in arms.values())] for m in shown),
+        *(_row(word.capitalize(), arms, partial(_rate, word)) for word in asked.events),
         *([_row("Failed", arms, _failed)] if any(arm["failed"] for arm in arms.values()) else []),
         *(_reaching(index, threshold, arms) for index, threshold in enumerate(study.summary["thresholds"])),
         ["Time of a step", *(_step(study, name) for name in arms)],
         _row("Parameters", arms, lambda arm: number(arm["parameters"])),
     ]
-    return Table("Median [minimum … maximum] over seeds", ["", *arms], rows)
+    scales = [[_mark(measure, values) for values in marks.values()] for measure in shown]
+    nothing = [""] * len(marks)
+    beside = [*scales, *([nothing] * (len(rows) - len(scales)))]
+    whole = [[*row, *cells] for row, cells in zip(rows, beside, strict=True)]
+    return Table("Median [minimum … maximum] over seeds", ["", *arms, *marks], whole)
 
 
 def pair_tables(study: StudyFiles) -> list[Table]:
-    """For each pair, every measure's paired comparison."""
-    return [
-        Table(
-            f"{pair['arm']} minus {pair['baseline']}, paired by seed",
-            [
-                "Measure",
-                "Mean difference",
-                "95 % t interval",
-                "95 % BCa interval",
-                "Sign-flip p",
-                "Better / tie / worse",
-            ],
-            [
-                *(_comparison(m, pair[m.name]) for m in MEASURES if pair[m.name]["n"]),
-                *map(_earlier, pair["epochs_to"]),
-            ],
-        )
-        for pair in study.summary["pairs"]
-    ]
+    """For each pair that has anything to compare, every measure's paired comparison."""
+    tables = [_pair_table(pair, question.of(study).measures) for pair in study.summary["pairs"]]
+    return [table for table in tables if table.rows]
+
+
+def _pair_table(pair: Row, measures: Sequence[Measure]) -> Table:
+    return Table(
+        f"{pair['arm']} minus {pair['baseline']}, paired by seed",
+        ["Measure", "Mean difference", "95 % t interval", "95 % BCa interval", "Sign-flip p", "Better / tie / worse"],
+        [*(_comparison(m, pair[m.name]) for m in measures if pair[m.name]["n"]), *map(_earlier, pair["epochs_to"])],
+    )
 
 
 def trials_table(study: StudyFiles) -> Table:
     """Every trial, those that diverged and failed too."""
+    asked = question.of(study)
+    listed = [(heading, asked.measure(name)) for heading, name in asked.each_trial]
     rows = [
         [
             trial["arm"],
             str(trial["seed"]),
-            trial["outcome"],
+            _outcome(trial),
             str(trial["epochs"]),
-            percent(trial["final_accuracy"]),
-            percent(trial["best_accuracy"]),
-            percent(trial["test_accuracy"]),
-            number(trial["final_loss"]),
+            *(measure.unit.form(trial[measure.name]) for _, measure in listed),
             trial["error"] or "",
         ]
         for trial in study.summary["trials"]
     ]
-    head = ["Arm", "Seed", "Outcome", "Epochs", "Final", "Best", "Test", "Training loss", "Error"]
+    head = ["Arm", "Seed", "Outcome", "Epochs", *(heading for heading, _ in listed), "Error"]
     return Table(f"All {len(rows)} trials", head, rows)
+
+
+def _outcome(trial: Row) -> str:
+    collapsed = trial.get("collapsed")
+    return trial["outcome"] if collapsed is None else f"{trial['outcome']}, collapsed at {collapsed}"
 
 
 def _row(label: str, arms: dict[str, Row], cell: Callable[[Row], str]) -> list[str]:
@@ -126,9 +90,13 @@ def _distribution(found: Row, form: Format) -> str:
     return f"{middle} [{f'{SPACE}…{SPACE}'.join(ends)}]"
 
 
-def _diverged(arm: Row) -> str:
-    within = sentences.interval(arm["diverged_rate_interval"], level)
-    return f"{arm['diverged']} of {arm['trials']} (rate {within.replace(' ', SPACE)})"
+def _rate(word: str, arm: Row) -> str:
+    within = sentences.interval(arm[f"{word}_rate_interval"], level)
+    return f"{arm[word]} of {arm['trials']} (rate {within.replace(' ', SPACE)})"
+
+
+def _mark(measure: Measure, values: Row) -> str:
+    return "" if measure.mark is None else measure.unit.form(values.get(measure.mark))
 
 
 def _failed(arm: Row) -> str:
@@ -154,15 +122,15 @@ def _step(study: StudyFiles, arm: str) -> str:
 
 
 def _comparison(measure: Measure, found: Row) -> list[str]:
-    better, worse = (found["above"], found["below"])[:: 1 if measure.more_is_better else -1]
-    unit = " (points)" if measure.difference is signed_points else ""
+    signed = measure.unit.signed
+    unit = f" ({measure.unit.word})" if measure.unit.word else ""
     return [
         measure.label + unit,
-        measure.difference(found["mean"]),
-        sentences.interval(found["t_interval"], measure.difference),
-        sentences.interval(found["bca_interval"], measure.difference),
+        signed(found["mean"]),
+        sentences.interval(found["t_interval"], signed),
+        sentences.interval(found["bca_interval"], signed),
         sentences.p_value(found["sign_flip_p"]),
-        f"{better} / {found['equal']} / {worse}",
+        sentences.MISSING if measure.more_is_better is None else " / ".join(map(str, measure.outcome(found))),
     ]
 
 

@@ -1,156 +1,102 @@
 """From a study's directory to every number that its report prints.
 
-Accuracies are shares in [0, 1]. A trial that diverged has no final result; its best epoch before that counts, and in
+What is asked of a trial depends on what was trained (`measures_classification`, `measures_adversarial`); how arms are
+summed up and compared does not. A trial that diverged has no final result; its best epoch before that counts, and in
 the comparison of times it has reached no threshold that it had not reached before. A trial that failed says nothing of
-its arm and is left out of both. Chance is what answering the most frequent class of the validation data would give.
+its arm and is left out of both.
 """
 
 import math
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from evenbatch.study import statistics, store
+from evenbatch.study import measures_adversarial, measures_classification, statistics, store
+from evenbatch.study.measures import Question, TrialFiles, Trials
 from evenbatch.study.spec import Pair, Specification
-
-METRIC = "val_accuracy"
-LEVELS = (0.5, 0.8, 0.95)  # of the way from chance to the best arm's median
-
-
-class _Trial:
-    """One trial's record and history, and what is read off them."""
-
-    def __init__(self, folder: Path, arm: str, seed: int) -> None:
-        self.record = store.read_trial(folder, arm, seed)
-        self.rows = store.read_history(folder, arm, seed)
-        self.probes = store.read_probes(folder, arm, seed)
-
-    def column(self, name: str) -> list[float | None]:
-        return [row.get(name) for row in self.rows]
-
-    @property
-    def finished(self) -> bool:
-        return bool(self.record["outcome"] == "finished")
-
-    def final(self, name: str) -> float | None:
-        return self.column(name)[-1] if self.finished else None
-
-    def best(self) -> float | None:
-        return max((value for value in self.column(METRIC) if value is not None), default=None)
-
-    def test(self, name: str) -> float | None:
-        return (self.record["test"] or {}).get(name) if self.finished else None
-
-    def over_training(self, measure: Callable[[Sequence[float | None]], float | None]) -> float | None:
-        return measure(self.column("loss")) if self.finished else None
-
-    @property
-    def counts(self) -> bool:
-        """Whether it says anything of its arm: a trial that failed says nothing, one that diverged does."""
-        return bool(self.record["outcome"] != "failed")
-
-    def first_at(self, threshold: float) -> float:
-        reached = (row["epoch"] for row in self.rows if row.get(METRIC) is not None and row[METRIC] >= threshold)
-        return float(next(reached, math.inf))
-
-    def step_seconds(self) -> float | None:
-        timing = self.record["timing"] or {}
-        return timing.get("step_seconds")
-
-
-MEASURES: dict[str, Callable[[_Trial], float | None]] = {
-    "final_accuracy": lambda trial: trial.final(METRIC),
-    "best_accuracy": _Trial.best,
-    "test_accuracy": lambda trial: trial.test("accuracy"),
-    "final_loss": lambda trial: trial.final("loss"),
-    "final_val_loss": lambda trial: trial.final("val_loss"),
-    "oscillation": lambda trial: trial.over_training(statistics.total_variation),
-    "rises": lambda trial: trial.over_training(statistics.rises),
-}
 
 
 def summarize(folder: Path) -> dict[str, Any]:
     """The summary of a study whose trials are all complete.
 
     Returns:
-        A JSON value: `arms` and `pairs` with a distribution or a paired comparison for each of `MEASURES`,
+        A JSON value: `arms` and `pairs` with a distribution or a paired comparison for each measure of the question,
         `thresholds`, `variance_shift` where it was probed, `trials`, and `timing`, which alone differs from run to run.
 
     Raises:
         StorageError: a file of the study is missing or damaged.
     """
     spec = store.read_specification(folder)
-    trials = {arm.name: [_Trial(folder, arm.name, seed) for seed in spec.seeds] for arm in spec.arms}
-    thresholds = _thresholds(trials, spec)
+    trials = {arm.name: [TrialFiles(folder, arm.name, seed) for seed in spec.seeds] for arm in spec.arms}
+    asks = measures_classification if spec.adversarial is None else measures_adversarial
+    question = asks.question(trials, spec)
     return {
         "format": store.FORMAT,
-        "metric": METRIC,
-        "chance": spec.data.majority,
-        "thresholds": thresholds,
-        "arms": {name: _arm(of, thresholds, spec) for name, of in trials.items()},
-        "pairs": [_pair(pair, trials, thresholds) for pair in spec.pairs],
+        "metric": question.metric,
+        **question.context,
+        "thresholds": question.thresholds,
+        "arms": {name: _arm(of, question, spec) for name, of in trials.items()},
+        "pairs": [_pair(pair, trials, question) for pair in spec.pairs],
         "variance_shift": _variance_shift(trials),
-        "trials": [_row(trial) for seed in range(len(spec.seeds)) for trial in (of[seed] for of in trials.values())],
-        "timing": _timing(trials, spec),
+        "trials": [_row(of[seed], question) for seed in range(len(spec.seeds)) for of in trials.values()],
+        "timing": _timing(trials, spec, question),
     }
 
 
-def _thresholds(trials: dict[str, list[_Trial]], spec: Specification) -> list[float]:
-    """Levels between chance and the best median of any arm, in whole percent."""
-    medians = [statistics.distribution([trial.best() for trial in of])["median"] for of in trials.values()]
-    chance = spec.data.majority
-    best = max((value for value in medians if value is not None), default=chance)
-    levels = {math.floor(100 * (chance + level * (best - chance))) / 100 for level in LEVELS}
-    return sorted(level for level in levels if level > chance)
-
-
-def _arm(trials: list[_Trial], thresholds: list[float], spec: Specification) -> dict[str, Any]:
+def _arm(trials: list[TrialFiles], question: Question, spec: Specification) -> dict[str, Any]:
     outcomes = [trial.record["outcome"] for trial in trials]
     counted = [trial for trial in trials if trial.counts]
     return {
         "trials": len(trials),
         "finished": outcomes.count("finished"),
         "failed": outcomes.count("failed"),
-        "diverged": outcomes.count("diverged"),
-        "diverged_rate_interval": statistics.wilson_interval(outcomes.count("diverged"), len(trials)),
+        **_rate("diverged", outcomes.count("diverged"), len(trials)),
+        **(_rate("collapsed", sum(trial.collapsed for trial in trials), len(trials)) if question.can_collapse else {}),
         "parameters": next((trial.record["parameters"] for trial in trials if trial.record["parameters"]), None),
-        **{name: statistics.distribution([measure(trial) for trial in trials]) for name, measure in MEASURES.items()},
+        **{name: statistics.distribution(list(map(measure, trials))) for name, measure in question.measures.items()},
         "epochs_to": [
             {
                 "threshold": level,
-                **statistics.reaching([trial.first_at(level) for trial in counted], spec.epochs),
+                **statistics.reaching([_first_at(trial, question.metric, level) for trial in counted], spec.epochs),
             }
-            for level in thresholds
+            for level in question.thresholds
         ],
     }
 
 
-def _pair(pair: Pair, trials: dict[str, list[_Trial]], thresholds: list[float]) -> dict[str, Any]:
+def _rate(name: str, found: int, of: int) -> dict[str, Any]:
+    return {name: found, f"{name}_rate_interval": statistics.wilson_interval(found, of)}
+
+
+def _first_at(trial: TrialFiles, metric: str, threshold: float) -> float:
+    reached = (row["epoch"] for row in trial.rows if row.get(metric) is not None and row[metric] >= threshold)
+    return float(next(reached, math.inf))
+
+
+def _pair(pair: Pair, trials: Trials, question: Question) -> dict[str, Any]:
     arm, baseline = trials[pair.arm], trials[pair.baseline]
     both = [(a, b) for a, b in zip(arm, baseline, strict=True) if a.counts and b.counts]
     return {
         "arm": pair.arm,
         "baseline": pair.baseline,
         **{
-            name: statistics.paired([measure(trial) for trial in arm], [measure(trial) for trial in baseline])
-            for name, measure in MEASURES.items()
+            name: statistics.paired(list(map(measure, arm)), list(map(measure, baseline)))
+            for name, measure in question.measures.items()
         },
-        "epochs_to": [
-            {"threshold": level, **statistics.faster([(a.first_at(level), b.first_at(level)) for a, b in both])}
-            for level in thresholds
-        ],
-        "only_baseline_diverged": sum(_diverged(b) and not _diverged(a) for a, b in zip(arm, baseline, strict=True)),
-        "only_arm_diverged": sum(_diverged(a) and not _diverged(b) for a, b in zip(arm, baseline, strict=True)),
+        "epochs_to": [_sooner(both, question.metric, level) for level in question.thresholds],
+        "only_baseline_diverged": sum(b.diverged and not a.diverged for a, b in zip(arm, baseline, strict=True)),
+        "only_arm_diverged": sum(a.diverged and not b.diverged for a, b in zip(arm, baseline, strict=True)),
         "equal_initial_weights": _equal_weights(both),
     }
 
 
-def _diverged(trial: _Trial) -> bool:
-    return bool(trial.record["outcome"] == "diverged")
+def _sooner(both: list[tuple[TrialFiles, TrialFiles]], metric: str, level: float) -> dict[str, Any]:
+    """In how many pairs the arm reached the threshold earlier than its baseline, in the same epoch, or later."""
+    times = [(_first_at(a, metric, level), _first_at(b, metric, level)) for a, b in both]
+    return {"threshold": level, **statistics.faster(times)}
 
 
-def _equal_weights(both: list[tuple[_Trial, _Trial]]) -> dict[str, int]:
+def _equal_weights(both: list[tuple[TrialFiles, TrialFiles]]) -> dict[str, int]:
     """How many of the weights that the first pair of trials have in common, by name, began with the same values."""
     if not both:
         return {"equal": 0, "of": 0}
@@ -159,12 +105,16 @@ def _equal_weights(both: list[tuple[_Trial, _Trial]]) -> dict[str, int]:
     return {"equal": sum(ours[path] == theirs[path] for path in common), "of": len(common)}
 
 
-def _row(trial: _Trial) -> dict[str, Any]:
+def _row(trial: TrialFiles, question: Question) -> dict[str, Any]:
     keep = ("arm", "seed", "outcome", "epochs", "error")
-    return {**{key: trial.record[key] for key in keep}, **{name: measure(trial) for name, measure in MEASURES.items()}}
+    return {
+        **{key: trial.record[key] for key in keep},
+        **({"collapsed": trial.record.get("collapsed")} if question.can_collapse else {}),
+        **{name: measure(trial) for name, measure in question.measures.items()},
+    }
 
 
-def _variance_shift(trials: dict[str, list[_Trial]]) -> list[dict[str, Any]]:
+def _variance_shift(trials: Trials) -> list[dict[str, Any]]:
     """Medians over seeds of what the probe of the same name found, for each arm and layer."""
     found = []
     for arm, of in trials.items():
@@ -181,7 +131,7 @@ def _variance_shift(trials: dict[str, list[_Trial]]) -> list[dict[str, Any]]:
     return found
 
 
-def _timing(trials: dict[str, list[_Trial]], spec: Specification) -> dict[str, Any]:
+def _timing(trials: Trials, spec: Specification, question: Question) -> dict[str, Any]:
     steps = {name: [trial.step_seconds() for trial in of] for name, of in trials.items()}
     return {
         "step_seconds": {name: statistics.distribution(values) for name, values in steps.items()},
@@ -189,6 +139,10 @@ def _timing(trials: dict[str, list[_Trial]], spec: Specification) -> dict[str, A
         "trial_seconds": {
             name: sum((trial.record["timing"] or {}).get("trial_seconds", 0.0) for trial in of)
             for name, of in trials.items()
+        },
+        **{
+            share: {name: statistics.distribution(list(map(of_trial, of))) for name, of in trials.items()}
+            for share, of_trial in question.shares_of_time.items()
         },
     }
 

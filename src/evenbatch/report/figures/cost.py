@@ -27,7 +27,9 @@ def cost(study: StudyFiles) -> list[Figure]:
             how_to_read="Further right is slower. Trials may have run side by side and shared the "
             "machine, so the times are indicative: take the ratio, not the milliseconds, and "
             "distrust a small one.",
-            what_it_shows=" ".join([_medians(study), *map(_ratio, _ratios(study)), *_break_even(study)]),
+            what_it_shows=" ".join(
+                [_medians(study), *map(_ratio, _ratios(study)), *_break_even(study), *_measuring(study)]
+            ),
         )
     ]
 
@@ -70,6 +72,17 @@ def _medians(study: StudyFiles) -> str:
     found = study.summary["timing"]["step_seconds"]
     said = [f"{milliseconds(of['median'])} for {quoted(arm)}" for arm, of in found.items() if of["n"]]
     return f"The median step takes {listing(said)}."
+
+
+def _measuring(study: StudyFiles) -> list[str]:
+    """What judging the images costs, where images are judged."""
+    found = study.summary["timing"].get("measuring_share", {})
+    medians = [of["median"] for of in found.values() if of["n"]]
+    if not medians:
+        return []
+    low, high = level(min(medians)), level(max(medians))
+    share = low if low == high else f"{low} to {high}"
+    return [f"Drawing and judging images takes {share} of a trial’s time (median of an arm) and is in no step’s."]
 
 
 def _ratios(study: StudyFiles) -> list[Row]:

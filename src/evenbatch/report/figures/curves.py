@@ -1,9 +1,10 @@
 """Curves of one quantity by epoch: a thin line for each seed, each arm's median and quartiles.
 
-A diverged seed ends in a cross.
+A diverged seed ends in a cross. An epoch in which the quantity was not measured is passed over.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import altair as alt
@@ -13,7 +14,9 @@ from evenbatch.report.by_epoch import quartiles, series
 from evenbatch.report.figures.figure import banded, layer
 from evenbatch.report.reading import Row, StudyFiles, Trial
 
+HEIGHT = 290
 COLUMNS = ("kind", "arm", "seed", "epoch", "value", "low", "high", "n")
+REFERENCED = (*COLUMNS, "name")  # where there are lines of reference
 
 
 @dataclass(frozen=True)
@@ -32,15 +35,31 @@ class Quantity:
 
 def rows(study: StudyFiles, quantity: Quantity) -> list[Row]:
     """Rows of kind "seed", "median" and "diverged"."""
-    return [row for arm in study.arms for row in _of_arm(arm, study.of(arm), quantity)]
+    return [row for arm in study.arms for row in of_arm(arm, study.of(arm), quantity)]
 
 
-def layers(study: StudyFiles, quantity: Quantity, drawn: list[Row]) -> list[alt.Chart]:
-    """The layers that draw those rows, the band lowest."""
-    legend = style.arm_legend(study.arms)
-    color, dash = style.color(study.arms, legend), style.dash(study.arms, legend)
+def reference(name: str, value: float) -> Row:
+    """The row of a line across the chart, with the name that stands at its end."""
+    return {"kind": "reference", "name": name, "value": value}
+
+
+def layers(
+    study: StudyFiles, quantity: Quantity, drawn: list[Row], curve: str = "arm", names: Sequence[str] = ()
+) -> list[alt.Chart]:
+    """The layers that draw those rows, lines of reference lowest, then the band.
+
+    Args:
+        study: The study.
+        quantity: What is drawn.
+        drawn: The rows.
+        curve: The column that tells curves apart.
+        names: The names that it may have, in order; by default those of the arms.
+    """
+    names = names or study.arms
+    legend = style.arm_legend(names)
+    color, dash = style.color(names, legend, curve), style.dash(names, legend, curve)
     x, y = style.epoch_axis(study.epochs), vertical(quantity, drawn)
-    few = study.epochs < 3  # a line of one point would not be seen
+    few = len({row["epoch"] for row in drawn if "epoch" in row}) < 3  # a line of one point would not be seen
     line = {"x": x, "y": y, "color": color, "strokeDash": dash}
     seed = layer("seed").mark_line(opacity=0.45, strokeWidth=1, point=few)
     median = layer("median").mark_line(strokeWidth=2.8, point=few)
@@ -48,10 +67,11 @@ def layers(study: StudyFiles, quantity: Quantity, drawn: list[Row]) -> list[alt.
     ends = {"y": vertical(quantity, drawn, "low:Q"), "y2": "high:Q"}
     band = layer("median").mark_area(opacity=0.18).encode(x=x, color=color, **ends)
     return [
+        *(_references(y) if any(row["kind"] == "reference" for row in drawn) else []),
         *([band] if banded(drawn) else []),
         seed.encode(**line, detail="seed:N"),
         median.encode(**line),
-        hover.encode(x=x, y=y, color=color, tooltip=_tooltip(quantity)),
+        hover.encode(x=x, y=y, color=color, tooltip=_tooltip(quantity, curve)),
         *(_crosses(x, y, color) if any(row["kind"] == "diverged" for row in drawn) else []),
     ]
 
@@ -80,7 +100,8 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) > 1 else between
 
 
-def _of_arm(arm: str, trials: list[Trial], quantity: Quantity) -> list[Row]:
+def of_arm(arm: str, trials: list[Trial], quantity: Quantity) -> list[Row]:
+    """The rows of one arm."""
     runs = [quantity.of(trial) for trial in trials]
     both = list(zip(trials, runs, strict=True))
     seeds: list[Row] = [
@@ -104,13 +125,22 @@ def _cross(trial: Trial, run: dict[int, float]) -> Row:
     return {"kind": "diverged", "arm": trial.arm, "seed": trial.seed, **where}
 
 
-def _tooltip(quantity: Quantity) -> list[alt.Tooltip]:
+def _tooltip(quantity: Quantity, curve: str) -> list[alt.Tooltip]:
     form = ".3~g" if quantity.logarithmic else ".1%"
     return [
-        alt.Tooltip("arm:N"),
+        alt.Tooltip(f"{curve}:N"),
         alt.Tooltip("epoch:Q"),
         alt.Tooltip("value:Q", format=form, title="median"),
         alt.Tooltip("n:Q", title="seeds"),
+    ]
+
+
+def _references(y: alt.Y) -> list[alt.Chart]:
+    """Lines across the chart, each with its name at the right end."""
+    note = layer("reference").mark_text(style="note", align="right", baseline="bottom", dx=-4, dy=-3)
+    return [
+        layer("reference").mark_rule(style="reference").encode(y=y),
+        note.encode(x=alt.value("width"), y=y, text="name:N"),
     ]
 
 

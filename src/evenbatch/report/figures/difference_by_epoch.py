@@ -1,41 +1,42 @@
-"""Paired difference of validation accuracy by epoch: what an arm gains, and when."""
+"""Paired difference of what decides, by epoch: what an arm gains, and when."""
 
 import altair as alt
 
-from evenbatch.report import style
+from evenbatch.report import question, style
 from evenbatch.report.by_epoch import Point, paired_difference, series
 from evenbatch.report.figures.figure import Figure, banded, layer, numbered, stacked
+from evenbatch.report.question import Question, Unit
 from evenbatch.report.reading import Row, StudyFiles
-from evenbatch.report.sentences import SPACE, count, interval, quoted, signed_points
-
-COLUMNS = ("kind", "arm", "baseline", "epoch", "points", "low", "high", "n")
+from evenbatch.report.sentences import SPACE, count, interval, quoted
 
 
 def difference_by_epoch(study: StudyFiles) -> list[Figure]:
     """A figure for each pair that has a seed with both arms."""
-    pairs = study.summary["pairs"]
-    found = [(index, pair, _points(study, pair)) for index, pair in enumerate(pairs)]
+    pairs, asked = study.summary["pairs"], question.of(study)
+    unit = asked.decisive.unit
+    ahead = "Above" if asked.decisive.more_is_better else "Below"
+    found = [(index, pair, _points(study, asked, pair)) for index, pair in enumerate(pairs)]
     return [
         Figure(
             name=numbered("difference-by-epoch", index, pairs),
             group="Paired difference by epoch",
-            title=f"Validation accuracy by epoch, {study.pair_label(pair)}",
+            title=f"{asked.noun.capitalize()} by epoch, {study.pair_label(pair)}",
             key=_key(points),
-            chart=_chart(study, _rows(pair, points)),
-            columns=COLUMNS,
-            rows=_rows(pair, points),
-            how_to_read="Above zero the arm is ahead of its baseline of the same seed and batch "
+            chart=_chart(study, asked, _rows(unit, pair, points)),
+            columns=("kind", "arm", "baseline", "epoch", unit.column, "low", "high", "n"),
+            rows=_rows(unit, pair, points),
+            how_to_read=f"{ahead} zero the arm is ahead of its baseline of the same seed and batch "
             "order. Where the band leaves zero out, the seeds agree on that, at that epoch taken "
             "by itself, not at all epochs at once.",
-            what_it_shows=_what_it_shows(pair, points),
+            what_it_shows=_what_it_shows(unit, pair, points),
         )
         for index, pair, points in found
         if points
     ]
 
 
-def _points(study: StudyFiles, pair: Row) -> list[Point]:
-    runs = [[series(trial, "val_accuracy") for trial in study.of(pair[side])] for side in ("arm", "baseline")]
+def _points(study: StudyFiles, asked: Question, pair: Row) -> list[Point]:
+    runs = [[series(trial, asked.column) for trial in study.of(pair[side])] for side in ("arm", "baseline")]
     return paired_difference(*runs)
 
 
@@ -46,31 +47,33 @@ def _key(points: list[Point]) -> str:
     return f"Line: mean over seeds; {band}; {n}"
 
 
-def _rows(pair: Row, points: list[Point]) -> list[Row]:
+def _rows(unit: Unit, pair: Row, points: list[Point]) -> list[Row]:
     named = {"arm": pair["arm"], "baseline": pair["baseline"]}
     means: list[Row] = [
         {
             "kind": "mean",
             **named,
             "epoch": p.epoch,
-            "points": 100 * p.center,
-            **p.band(100),
+            unit.column: unit.scale * p.center,
+            **p.band(unit.scale),
             "n": p.n,
         }
         for p in points
     ]
-    return [{"kind": "reference", "points": 0.0}, *means]
+    return [{"kind": "reference", unit.column: 0.0}, *means]
 
 
-def _chart(study: StudyFiles, rows: list[Row]) -> alt.LayerChart:
+def _chart(study: StudyFiles, asked: Question, rows: list[Row]) -> alt.LayerChart:
+    unit = asked.decisive.unit
+    center = f"{unit.column}:Q"
     x = style.epoch_axis(study.epochs)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(field, axis=style.points_axis(), title="difference (points)")
+        return alt.Y(field, axis=style.points_axis(), title=f"difference ({unit.word or asked.noun})")
 
     tooltip = [
         alt.Tooltip("epoch:Q"),
-        *(alt.Tooltip(f"{name}:Q", format="+.1f") for name in ("points", "low", "high")),
+        *(alt.Tooltip(f"{name}:Q", format=unit.ticks) for name in (unit.column, "low", "high")),
         alt.Tooltip("n:Q"),
     ]
     mean = layer("mean")
@@ -78,22 +81,22 @@ def _chart(study: StudyFiles, rows: list[Row]) -> alt.LayerChart:
     draw = mean.mark_rule if few else mean.mark_area
     band = draw(style="pair-fill", opacity=0.2).encode(x=x, y=y("low:Q"), y2="high:Q")
     return stacked(
-        layer("reference").mark_rule(style="zero").encode(y=y("points:Q")),
+        layer("reference").mark_rule(style="zero").encode(y=y(center)),
         *([band] if banded(rows) else []),
-        mean.mark_line(style="pair", strokeWidth=2.6, point=few).encode(x=x, y=y("points:Q")),
-        mean.mark_circle(opacity=0, size=120).encode(x=x, y=y("points:Q"), tooltip=tooltip),
+        mean.mark_line(style="pair", strokeWidth=2.6, point=few).encode(x=x, y=y(center)),
+        mean.mark_circle(opacity=0, size=120).encode(x=x, y=y(center), tooltip=tooltip),
         height=260,
     )
 
 
-def _what_it_shows(pair: Row, points: list[Point]) -> str:
+def _what_it_shows(unit: Unit, pair: Row, points: list[Point]) -> str:
     last = points[-1]
     ends = None if last.low is None or last.high is None else (last.low, last.high)
-    within = f" (95 % interval {interval(ends, signed_points)})" if ends else ""
+    within = f" (95 % interval {interval(ends, unit.signed)})" if ends else ""
     return (
         f"At epoch {last.epoch}, the last that both have, the mean difference "
         f"{quoted(pair['arm'])} minus {quoted(pair['baseline'])} is "
-        f"{signed_points(last.center)} points{within}. "
+        f"{unit.signed(last.center)}{unit.after}{within}. "
         f"{_away_from_zero(points)}"
     )
 
