@@ -36,6 +36,14 @@ def test_arms_have_their_distance_and_what_befell_them(printed, make_gan):
     assert (arm, collapsed, diverged, step) == ("frozen discriminator", "1 of 3", "0 of 3", "20.00")
 
 
+def test_where_there_is_no_room_the_spread_goes_and_no_digit(printed, make_gan, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = printed(make_gan(outcomes={("none", 1): "collapsed"}))
+    assert "range" not in text
+    assert "…" not in text.split("With batch")[0]
+    assert max(len(line) for line in text.splitlines() if line.startswith("│")) <= 80
+
+
 def test_the_answers_the_scale_and_the_judge_are_told(printed, make_gan):
     text = printed(make_gan(arms=("batch", "none")))
     assert "the generator ends at a Fréchet distance of" in text

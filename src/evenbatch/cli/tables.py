@@ -1,6 +1,6 @@
 """Results as tables in a terminal, on standard output."""
 
-import sys
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,27 +15,46 @@ from evenbatch.report.sentences import count, number, tally
 from evenbatch.study import store
 
 WIDTH_OF_A_FILE = 120  # or a pipe, which does not tell its own
+SPARED = ("range", "best", "ms/step")  # the columns that go first where there is no room
 # Headings, and what a row has under each of them, given an arm's name and summary.
 Columns = dict[str, Callable[[str, dict[str, Any]], str]]
 
 
 def print_summary(folder: Path, summary: dict[str, Any]) -> None:
     """The arms of a study, and how each pair differs."""
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE)
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
     study = reading.read(folder)
     spec = store.read_specification(folder)
     size = f"{count(len(spec.seeds), 'seed')}, {count(spec.epochs, 'epoch')}"
-    table = Table(title=escape(f"{spec.recipe} on {spec.data.name}: median over {size}"), title_justify="left")
     columns = {**(_generators(summary) if study.adversarial else _classifiers(summary)), **_every_study(summary)}
-    for heading in columns:
-        table.add_column(heading, justify="left" if heading == "arm" else "right", overflow="fold")
-    for name, arm in summary["arms"].items():
-        table.add_row(*(cell(name, arm) for cell in columns.values()))
-    console.print(table)
+    console.print(escape(f"{spec.recipe} on {spec.data.name}: median over {size}"), style="table.title", soft_wrap=True)
+    console.print(_fitting(console, columns, summary))
     answers = headline.answers(study)
     facts = [f"{answer.found} {answer.certainty}" for answer in answers]
     for line in [*facts, *headline.scale(study), *_variance_shift(summary), *headline.caveats(study)]:
         console.print(escape(line), soft_wrap=True)
+
+
+def _fitting(console: Console, columns: Columns, summary: dict[str, Any]) -> Table:
+    """The table of all columns, or of fewer where there is no room for them."""
+    table = _table(columns, summary)
+    for spared in SPARED:
+        if console.measure(table, options=console.options.update(max_width=1000)).maximum <= console.width:
+            break
+        columns = {heading: cell for heading, cell in columns.items() if heading != spared}
+        table = _table(columns, summary)
+    return table
+
+
+def _table(columns: Columns, summary: dict[str, Any]) -> Table:
+    table = Table()
+    for heading in columns:
+        table.add_column(heading, justify="left" if heading == "arm" else "right", overflow="fold")
+    for name, arm in summary["arms"].items():
+        table.add_row(*(cell(name, arm) for cell in columns.values()))
+    return table
 
 
 def _classifiers(summary: dict[str, Any]) -> Columns:
