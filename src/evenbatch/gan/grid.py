@@ -56,8 +56,13 @@ def write_animation(path: Path, pages: Sequence[Path], milliseconds: int = 120) 
     Raises:
         StorageError: it could not be written.
     """
-    frames = [Image.open(page).convert("L" if Image.open(page).mode == "L" else "RGB") for page in pages]
+    frames = [_read(page) for page in pages]
     shown = [milliseconds] * (len(frames) - 1) + [10 * milliseconds]
     stream = io.BytesIO()
     frames[0].save(stream, "GIF", save_all=True, append_images=frames[1:], duration=shown, loop=0)
     files.write_bytes(path, stream.getvalue())
+
+
+def _read(page: Path) -> Image.Image:
+    with Image.open(page) as image:
+        return image.copy()

@@ -162,6 +162,15 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         }
         return {**super().get_config(), **networks, "step": self.step, "ema": self.ema}
 
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was called with, for a file."""
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles it again, with an optimizer that is ready for its saved state."""
+        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.optimizer.build(self.trainable_variables)
+
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "GAN":
         """Makes it again."""
