@@ -64,7 +64,7 @@ def test_statistics_that_turn_the_ranking_are_named(read_gan):
 def test_collapsed_and_diverged_seeds_are_told_apart(read_gan):
     (text,) = said(read_gan(arms=TWO, outcomes={("none", 0): "diverged", ("batch", 1): "collapsed"}))
     assert "“none” diverged with 1 of 3 seeds; the difference speaks for the other seeds alone." in text
-    assert "“batch” collapsed with 1 of 3 seeds, counted with the distance that its images ended at." in text
+    assert "“batch” collapsed with 1 of 3 seeds; such a seed counts with the distance of its last images." in text
 
 
 def test_images_that_are_no_numbers_have_no_distance_and_are_told(read_gan):

@@ -42,7 +42,7 @@ def doubts(study: StudyFiles, pair: Row) -> list[str]:
     """Whether the second judge and the other ways of sampling rank a pair alike, and which seeds collapsed."""
     arms = study.summary["arms"]
     collapsed = [text for side in ("arm", "baseline") for text in event(pair[side], arms[pair[side]], "collapsed")]
-    counted = f"{listing(collapsed)}, counted with the distance that its images ended at." if collapsed else ""
+    counted = f"{listing(collapsed)}; such a seed counts with the distance of its last images." if collapsed else ""
     found = (_second_judge(study, pair), _other_ways(study, pair), counted, _no_numbers(study, pair))
     return [sentence for sentence in found if sentence]
 

@@ -27,7 +27,8 @@ def statistics_of_sampling(study: StudyFiles) -> list[Figure]:
             rows=drawn,
             how_to_read="The same generators in each curve. Moving statistics are what a saved generator samples with; "
             "those of the batch make an image depend on the others beside it; recalibrated ones are taken anew over "
-            "many batches of noise. Where the curves part, moving statistics lag behind the weights.",
+            "many batches of noise. Where the curves part, moving statistics are not those of the weights: they lag "
+            "behind, or training never moved them.",
             what_it_shows=_what_it_shows(study, arm),
         )
         for index, arm in enumerate(arms)
