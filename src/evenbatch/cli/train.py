@@ -83,7 +83,7 @@ def train(
         )
         folder = out or Path("runs") / f"train-{recipe}-{plan.spec.data.name}"
         with TrainingProgress() as progress:
-            plan = with_judge(plan, progress.note)
+            plan = with_judge(plan, progress)
             record = single.train(plan, folder, force=force, tensorboard=tensorboard, watcher=progress)
     if as_json:
         typer.echo(dump_json(record), nl=False)

@@ -1,8 +1,7 @@
 """The judge of a study of GANs: trained before the first trial, so that its hash is part of the specification."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from evenbatch.datasets import Dataset
 from evenbatch.study import worker
@@ -11,16 +10,23 @@ from evenbatch.study.spec import Plan
 THREADS = 1  # always the same, so that the same data give the same judge
 
 
-def with_judge(plan: Plan, note: Callable[[str], None] = lambda text: None) -> Plan:
+class Watcher(Protocol):
+    """Whoever is told."""
+
+    def note(self, text: str) -> None:
+        """Something that takes a while begins."""
+
+
+def with_judge(plan: Plan, watcher: Watcher) -> Plan:
     """The plan with the judge of its data, from the cache or trained now; a plan of another task as it is.
 
     Args:
         plan: The plan.
-        note: Is told what takes a while.
+        watcher: Is told what takes a while.
     """
     if plan.spec.adversarial is None:
         return plan
-    note(
+    watcher.note(
         f"Looking for the judge of {plan.dataset.name}; where there is none yet, it is trained, once for this data set"
     )
     judge = _in_a_process_of_its_own(plan)

@@ -106,7 +106,7 @@ def compare(
     )
     folder = Path(out) if out is not None else _default_folder(plan)
     watcher = watcher or runner.Silent()
-    plan = with_judge(plan, watcher.note)
+    plan = with_judge(plan, watcher)
     runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher, record=runner.provenance())
     files.write_json(folder / "summary.json", summarize(folder))
     study = Study(folder)
