@@ -137,7 +137,7 @@ class StudyProgress:
 def _data(spec: Specification) -> str:
     """The name of the data, and what was done to them."""
     resized = spec.adversarial.resize if spec.adversarial is not None else None
-    return spec.data.name + (f", resized to {resized}×{resized}," if resized else "")
+    return spec.data.name + (f" resized to {resized}×{resized}" if resized else "")
 
 
 def _losses(row: dict[str, Any]) -> str:

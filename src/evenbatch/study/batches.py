@@ -127,7 +127,9 @@ def _stream(course: Course, epochs: range) -> Any:
     first = course.epoch(0)
     signature = {name: tf.TensorSpec(array.shape, array.dtype) for name, array in first.items()}
     stream = tf.data.Dataset.from_generator(rows, output_signature=signature)
-    stream = stream.flat_map(lambda epoch: tf.data.Dataset.from_tensor_slices(epoch).batch(course.batch_size))
+    size = course.batch_size
+    is_even = course.examples % size == 0  # drops nothing then, and tells the graph how many rows a batch has
+    stream = stream.flat_map(lambda epoch: tf.data.Dataset.from_tensor_slices(epoch).batch(size, is_even))
     gathered = stream.map(
         lambda some: course.batch(some, tf.gather(x, some["index"]), tf.gather(y, some["index"])),
     )
