@@ -28,7 +28,8 @@ class Yardstick:
     The reference is a fixed random choice of training images. Two marks are measured against it in the same way: the
     floor, held-out images of the validation part, and the ceiling, uniform noise. These sets, and those to be measured,
     all have the same number of images, since the Fréchet distance grows as sets get smaller: a distance is compared
-    with the floor of the same yardstick, never with 0.
+    with the floor of the same yardstick, never with 0. The ceiling is a mark and no bound: one image many times, or a
+    class alone, may lie beyond it.
 
     The nearest neighbour of an image is searched among all training images, or 60,000 of them.
 
