@@ -10,7 +10,7 @@ space := $(subst ,, )
 EXTRAS := $(subst $(space),$(comma),$(strip $(BACKENDS)))
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # What can differ from one backend to the next; the first backend runs all tests.
-BACKEND_TESTS := tests/kernels tests/layers tests/sharing tests/devices tests/surgery tests/recipes tests/probes tests/study \
+BACKEND_TESTS := tests/kernels tests/layers tests/sharing tests/devices tests/surgery tests/recipes tests/probes tests/gan tests/study \
 	tests/bench tests/examples tests/test_sites.py tests/test_model_files.py
 
 .PHONY: help demo test lint format bench clean

@@ -1,6 +1,7 @@
 """What all tests share: slow ones last, small data, small plans."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evenbatch import cli
 from evenbatch.datasets import Dataset, prepare
 from evenbatch.study.design import design
 from evenbatch.study.spec import Plan
@@ -58,3 +60,16 @@ def plan_of(small: Callable[..., Dataset]) -> Callable[..., Plan]:
         return design(recipe, data=small(inputs), **{**defaults, **settings})
 
     return plan
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Any]:
+    """Runs a command in an empty directory; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["evenbatch", *map(str, words)])
+        code = cli._run()
+        return code, *capsys.readouterr()
+
+    return command

@@ -28,9 +28,10 @@ BELOW = {
     "datasets": {"errors"},
     "recipes": {"errors", "layers", "datasets"},
     "probes": {"errors", "sites"},
+    "gan": {"errors", "files", "backend", "graph", "sharing", "layers", "surgery", "datasets"},
     "report": {"errors", "files"},
     "study": {"errors", "files", "backend", "processes", "sharing", "devices"}
-    | {"callbacks", "layers", "recipes", "datasets", "probes", "report"},
+    | {"callbacks", "layers", "recipes", "datasets", "probes", "gan", "report"},
     "bench": {"errors", "files", "backend", "kernels", "layers", "datasets", "recipes"}
     | {"sites", "surgery", "model_files"},
 }
@@ -96,6 +97,7 @@ def test_only_the_callback_module_knows_keras_callbacks(path):
         ["bench", "--help"],
         ["upgrade", "--help"],
         ["recalibrate", "--help"],
+        ["sample", "--help"],
         ["--version"],
     ],
 )

@@ -1,5 +1,6 @@
 """The two networks of a DCGAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434), for 28×28 and 32×32 pixels."""
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ BASES = {28: (7,), 32: (4, 8)}
 """Pixels on a side of an image, and on a side of what the generator may start from; the first is the default."""
 FORMS = ("dcgan", "tutorial")
 NORMALIZATIONS = ("batch", "none", "conditional", "ghost", "group")
+KERNEL = 4  # a multiple of the stride, so that all pixels get as many terms (Odena et al. 2016)
+SLOPE = 0.2  # of the leaky relu, as in the paper
 GROUPS = 8
-SLICE = 32
+SLICE = 32  # images that "ghost" normalizes together
 
 Normalize = bool | str | Callable[[], Any]
 """True for "batch", False for "none", a name of `NORMALIZATIONS`, or a function that returns a new layer."""
@@ -69,8 +72,21 @@ def gan(
     require_rate("dropout", dropout)
     if form not in FORMS:
         raise unknown("form", form, FORMS)
-    plan = _Plan(input_shape, _steps(input_shape, base), classes, _name(normalize), normalize, form == "tutorial")
-    return Networks(_generator(plan, noise, width), _discriminator(plan, width, dropout))
+    kind, doublings = _name(normalize), _doublings(input_shape, base)
+
+    def network(makes: Callable[[str, int], Any | None], *, is_generator: bool) -> _Network:
+        label = keras.Input((), dtype="int32", name="label") if kind == "conditional" else None
+        return _Network(makes, label, is_generator=is_generator, is_literal=form == "tutorial")
+
+    def maker(name: str) -> Callable[[str, int], Any | None]:
+        return lambda layer, channels: normalize() if callable(normalize) else _made(name, layer, channels, classes)
+
+    # A discriminator is told the class by a projection, and normalizes as without.
+    of_generator, of_discriminator = maker(kind), maker("batch" if kind == "conditional" else kind)
+    return Networks(
+        _generator(network(of_generator, is_generator=True), input_shape, doublings, noise, width),
+        _discriminator(network(of_discriminator, is_generator=False), input_shape, doublings, width, dropout, classes),
+    )
 
 
 def check_shape(input_shape: tuple[int, ...]) -> None:
@@ -83,122 +99,118 @@ def check_shape(input_shape: tuple[int, ...]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What both networks are made of.
+class _Network:
+    """What the layers of one network have in common.
 
-    Attributes:
-        image: Shape of one image.
-        doublings: How often the generator doubles height and width, and the discriminator halves them.
-        is_literal: Whether the layer stands everywhere, as in `form="tutorial"`.
+    Args:
+        makes: Gives a new normalization of that name for so many channels, or None.
+        label: The input of the classes, for a conditional network.
+        is_generator: Whether it is the generator, whose activation is relu.
+        is_literal: Whether it has the form of tutorials.
     """
 
-    image: tuple[int, ...]
-    doublings: int
-    classes: int
-    kind: str
-    given: Normalize
-    is_literal: bool
+    def __init__(
+        self, makes: Callable[[str, int], Any | None], label: Any | None, *, is_generator: bool, is_literal: bool
+    ) -> None:
+        self._makes, self.label = makes, label
+        self._is_generator, self.is_literal = is_generator, is_literal
 
-    @property
-    def is_conditional(self) -> bool:
-        return self.kind == "conditional"
+    def linear(
+        self,
+        x: Any,
+        layer: Callable[..., Any],
+        name: str,
+        channels: int,
+        *,
+        is_end: bool = False,
+        between: Callable[[Any], Any] = lambda x: x,
+    ) -> Any:
+        """A linear layer, `between`, and the normalization, without the bias that this would take away again.
 
-    def label(self) -> Any:
-        return keras.Input((), dtype="int32", name="label")
+        Args:
+            x: What it is applied to.
+            layer: Gives the layer for a name and `use_bias`.
+            name: Its name.
+            channels: How many channels are normalized apart.
+            is_end: Whether it makes the images, or sees them.
+            between: What is applied before the normalization.
+        """
+        norm = None if is_end and not self.is_literal else self._makes(f"{name}_norm", channels)
+        takes_bias_away = isinstance(norm, keras.layers.BatchNormalization) and not self.is_literal
+        x = between(layer(name=name, use_bias=not takes_bias_away)(x))
+        if norm is None:
+            return x
+        return norm([x, self.label] if isinstance(norm, ConditionalBatchNormalization) else x)
 
-    def normalization(self, name: str, channels: int, *, in_generator: bool) -> Any | None:
-        """A new layer, or None."""
-        if callable(self.given):
-            return self.given()
-        if self.kind == "none":
-            return None
-        if self.kind == "group":
-            return keras.layers.GroupNormalization(math.gcd(GROUPS, channels), name=name)
-        if self.kind == "ghost":
-            return GhostBatchNormalization(SLICE, name=name)
-        if self.is_conditional and in_generator:
-            return ConditionalBatchNormalization(self.classes, name=name)
-        return BatchNormalization(name=name)
+    def activated(self, x: Any, name: str) -> Any:
+        """The activation."""
+        if self._is_generator and not self.is_literal:
+            return keras.layers.Activation("relu", name=name)(x)
+        return keras.layers.LeakyReLU(SLOPE, name=name)(x)
 
-    def leaky(self, name: str) -> Any:
-        return keras.layers.LeakyReLU(0.2, name=name)
+    def model(self, inputs: Any, outputs: Any, name: str) -> keras.Model:
+        """The network, with the classes as its second input where it takes them."""
+        return keras.Model(inputs if self.label is None else [inputs, self.label], outputs, name=name)
 
 
-def _generator(plan: _Plan, noise: int, width: int) -> keras.Model:
-    side, filters = plan.image[0] >> plan.doublings, width << (plan.doublings - 1)
-    inputs, label = keras.Input((noise,), name="noise"), plan.label() if plan.is_conditional else None
+def _generator(net: _Network, image: tuple[int, ...], doublings: int, noise: int, width: int) -> keras.Model:
+    side, filters = image[0] >> doublings, width << (doublings - 1)
+    dense = functools.partial(keras.layers.Dense, side * side * filters)
     shape = keras.layers.Reshape((side, side, filters), name="generator_reshape")
-    dense = _Linear(plan, "generator_dense", in_generator=True)
-    if plan.is_literal:  # tutorials normalize each unit before they reshape, the paper each channel after
-        x = shape(dense.activated(dense.made(keras.layers.Dense, side * side * filters), inputs, label))
+    inputs = keras.Input((noise,), name="noise")
+    if net.is_literal:  # tutorials normalize each unit before they reshape, the paper each channel after
+        x = net.linear(inputs, dense, "generator_dense", side * side * filters)
+        x = shape(net.activated(x, "generator_dense_relu"))
     else:
-        x = dense.activated(
-            dense.made(keras.layers.Dense, side * side * filters, channels=filters), inputs, label, shape
-        )
-    for number in range(1, plan.doublings):
+        x = net.linear(inputs, dense, "generator_dense", filters, between=shape)
+        x = net.activated(x, "generator_dense_relu")
+    for number in range(1, doublings):
         filters //= 2
-        layer = _Linear(plan, f"generator_conv_{number}", in_generator=True)
-        x = layer.activated(layer.made(keras.layers.Conv2DTranspose, filters, 4, strides=2, padding="same"), x, label)
-    last = _Linear(plan, "generator_image", in_generator=True, is_end=True)
-    x = last.normalized(last.made(keras.layers.Conv2DTranspose, plan.image[-1], 4, strides=2, padding="same"), x, label)
-    images = keras.layers.Activation("tanh", name="generator_tanh", dtype="float32")(x)
-    return keras.Model(inputs if label is None else [inputs, label], images, name="generator")
+        x = net.linear(x, _doubling(filters), f"generator_conv_{number}", filters)
+        x = net.activated(x, f"generator_conv_{number}_relu")
+    x = net.linear(x, _doubling(image[-1]), "generator_image", image[-1], is_end=True)
+    return net.model(inputs, keras.layers.Activation("tanh", name="generator_tanh", dtype="float32")(x), "generator")
 
 
-def _discriminator(plan: _Plan, width: int, dropout: float) -> keras.Model:
-    x = inputs = keras.Input(plan.image, name="image")
-    for number in range(1, plan.doublings + 1):
-        layer = _Linear(plan, f"discriminator_conv_{number}", in_generator=False, is_end=number == 1)
-        filters = width << (number - 1)
-        x = layer.activated(layer.made(keras.layers.Conv2D, filters, 4, strides=2, padding="same"), x, None)
+def _discriminator(
+    net: _Network, image: tuple[int, ...], doublings: int, width: int, dropout: float, classes: int
+) -> keras.Model:
+    x = inputs = keras.Input(image, name="image")
+    for number in range(1, doublings + 1):
+        name, filters = f"discriminator_conv_{number}", width << (number - 1)
+        layer = functools.partial(keras.layers.Conv2D, filters, KERNEL, strides=2, padding="same")
+        x = net.activated(net.linear(x, layer, name, filters, is_end=number == 1), f"{name}_relu")
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"discriminator_dropout_{number}")(x)
     flat = keras.layers.Flatten(name="discriminator_flatten")(x)
     logits = keras.layers.Dense(1, name="discriminator_logit", dtype="float32")(flat)
-    if not plan.is_conditional:
-        return keras.Model(inputs, logits, name="discriminator")
-    label = plan.label()
+    if net.label is not None:
+        logits = keras.layers.Add(name="discriminator_sum")([logits, _projection(x, net.label, classes)])
+    return net.model(inputs, logits, "discriminator")
+
+
+def _doubling(filters: int) -> Callable[..., Any]:
+    return functools.partial(keras.layers.Conv2DTranspose, filters, KERNEL, strides=2, padding="same")
+
+
+def _projection(x: Any, label: Any, classes: int) -> Any:
+    """How well features fit a class: the inner product with a vector of its own (Miyato & Koyama 2018, equation 4)."""
     pooled = keras.layers.GlobalAveragePooling2D(name="discriminator_pool")(x)
-    embedded = keras.layers.Embedding(plan.classes, pooled.shape[-1], name="discriminator_class")(label)
-    projected = keras.layers.Dot(axes=-1, name="discriminator_projection", dtype="float32")([embedded, pooled])
-    return keras.Model(
-        [inputs, label], keras.layers.Add(name="discriminator_sum")([logits, projected]), name="discriminator"
-    )
+    embedded = keras.layers.Embedding(classes, pooled.shape[-1], name="discriminator_class")(label)
+    return keras.layers.Dot(axes=-1, name="discriminator_projection", dtype="float32")([embedded, pooled])
 
 
-class _Linear:
-    """A linear layer with the normalization behind it, and without the bias that this would take away again."""
-
-    def __init__(self, plan: _Plan, name: str, *, in_generator: bool, is_end: bool = False) -> None:
-        self._plan, self._name = plan, name
-        self._in_generator = in_generator
-        self._is_normalized = plan.is_literal or not is_end
-        self._norm: Any | None = None
-
-    def made(self, kind: Any, units: int, *arguments: Any, channels: int | None = None, **options: Any) -> Any:
-        """The linear layer: `units` outputs, of which `channels` are normalized apart."""
-        if self._is_normalized:
-            name = f"{self._name}_norm"
-            self._norm = self._plan.normalization(name, channels or units, in_generator=self._in_generator)
-        takes_bias_away = isinstance(self._norm, keras.layers.BatchNormalization)
-        use_bias = self._plan.is_literal or not takes_bias_away
-        return kind(units, *arguments, use_bias=use_bias, name=self._name, **options)
-
-    def normalized(self, linear: Any, x: Any, label: Any, between: Any = None) -> Any:
-        """What the linear layer and the normalization make of `x`, with `between` applied before the second."""
-        x = linear(x)
-        x = x if between is None else between(x)
-        if self._norm is None:
-            return x
-        return self._norm([x, label] if isinstance(self._norm, ConditionalBatchNormalization) else x)
-
-    def activated(self, linear: Any, x: Any, label: Any, between: Any = None) -> Any:
-        """The same, and the activation."""
-        x = self.normalized(linear, x, label, between)
-        if self._in_generator and not self._plan.is_literal:
-            return keras.layers.Activation("relu", name=f"{self._name}_relu")(x)
-        return self._plan.leaky(f"{self._name}_relu")(x)
+def _made(kind: str, name: str, channels: int, classes: int) -> Any | None:
+    """A new normalization of a kind, or None."""
+    if kind == "none":
+        return None
+    if kind == "group":
+        return keras.layers.GroupNormalization(math.gcd(GROUPS, channels), name=name)
+    if kind == "ghost":
+        return GhostBatchNormalization(SLICE, name=name)
+    if kind == "conditional":
+        return ConditionalBatchNormalization(classes, name=name)
+    return BatchNormalization(name=name)
 
 
 def _name(normalize: Normalize) -> str:
@@ -217,8 +229,8 @@ def _name(normalize: Normalize) -> str:
     )
 
 
-def _steps(input_shape: tuple[int, ...], base: int | None) -> int:
-    """How often the base is doubled."""
+def _doublings(input_shape: tuple[int, ...], base: int | None) -> int:
+    """How often the generator doubles height and width, and the discriminator halves them."""
     check_shape(input_shape)
     side = input_shape[0]
     base = BASES[side][0] if base is None else base

@@ -79,7 +79,8 @@ def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: in
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     start = joblib.delayed(worker.run)
-    calls = (start(plan, arm, seed, store.trial_folder(folder, arm.name, seed), os.getpid()) for arm, seed in todo)
+    here = folder.absolute()  # loky's workers may be older than the current directory
+    calls = (start(plan, arm, seed, store.trial_folder(here, arm.name, seed), os.getpid()) for arm, seed in todo)
     # At least two processes with `jobs` trials under way: with one, joblib would run trials in this process, whose
     # backend may be loaded already, with another number of threads.
     pool = joblib.Parallel(
