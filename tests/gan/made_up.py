@@ -40,5 +40,5 @@ def keep_a_judge(folder: Path, file: Path):
     settings, _ = adversarial.settled(SETTINGS)
     dataset = adversarial.prepared(datasets.load(file, "image"), settings)
     judge = Judge(drawn(dataset.input_shape, True, 1), drawn(dataset.input_shape, False, 2))
-    keeping.write(folder / f"judge-{keeping._digest(dataset)[:24]}.npz", judge)
+    keeping.write(keeping.path_for(dataset, folder), judge)
     return judge

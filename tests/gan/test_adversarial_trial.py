@@ -106,8 +106,9 @@ def test_every_normalization_trains(plan, tmp_path, arm):
     assert (tmp_path / "grids" / "epoch-001.png").exists()
 
 
-def test_a_diverged_trial_is_an_outcome_with_its_files(plan, tmp_path):
-    record = run(plan("none", learning_rate=1e20), tmp_path)
+@pytest.mark.parametrize(("arm", "ema"), [("none", None), ("batch", 0.9)])
+def test_a_diverged_trial_is_an_outcome_with_its_files(plan, tmp_path, arm, ema):
+    record = run(plan(arm, learning_rate=1e38, options={"ema": ema}), tmp_path)
     assert (record.outcome, record.epochs) == ("diverged", 1)
     assert history(tmp_path)[0]["frechet_moving"] is None
     assert json.loads((tmp_path / "trial.json").read_text())["outcome"] == "diverged"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from evenbatch import files
+from evenbatch.errors import InvalidData
 from evenbatch.gan import GAN, grid, sampling
 from evenbatch.gan.yardstick import Yardstick, collapsed, columns
 from evenbatch.study.batches import Course, WithNoise
@@ -54,15 +56,16 @@ class Adversarial(Task):
         return math.isfinite(row["d_loss"]) and math.isfinite(row["g_loss"])
 
     def measured(self, model: Any, row: Row, folder: Path) -> Row:
-        """Draws the grid of an epoch and, where it is due, takes the distances."""
-        generator = self._shown(model)
-        how = self._settings.statistics
+        """Draws the grid of an epoch and, where it is due, takes the distances; of numbers that are none, neither."""
+        yardstick = self._yardstick  # made at the first epoch, which is no part of what a measurement costs
         begin = time.perf_counter()
-        shown = sampling.images(generator, *sampling.drawn(generator, SHOWN, FIXED_NOISE), statistics=how)
-        path = folder / "grids" / f"epoch-{row['epoch']:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        grid.write_png(path, shown)
-        found = self._yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
+        found: Row = {}
+        if self.is_finite(row):
+            generator = self._shown(model)
+            noise, label = sampling.drawn(generator, SHOWN, FIXED_NOISE)
+            shown = _images(generator, noise, label, statistics=self._settings.statistics)
+            grid.write_png(self._page(row, folder), shown)
+            found = yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
         more = {name: found.get(name) for name in columns(sampling.STATISTICS)}
         seconds = row.pop("seconds")
         return {**row, **more, "seconds": seconds, "measure_seconds": time.perf_counter() - begin}
@@ -71,11 +74,18 @@ class Adversarial(Task):
         """Writes both networks, and the grids as one animation."""
         files.write_whole(folder / "generator.keras", model.generator.save)
         files.write_whole(folder / "discriminator.keras", model.discriminator.save)
-        if self._settings.ema is not None:
+        if self._settings.ema is not None and self.is_finite(rows[-1]):
             files.write_whole(folder / "averaged_generator.keras", self._shown(model).save)
-        pages = [folder / "grids" / f"epoch-{row['epoch']:03}.png" for row in rows]
-        grid.write_animation(folder / "grids" / "animation.gif", [page for page in pages if page.exists()])
+        pages = [page for page in (self._page(row, folder) for row in rows) if page.exists()]
+        if pages:
+            grid.write_animation(folder / "grids" / "animation.gif", pages)
         return {"collapsed": self._collapsed_since(rows), "yardstick": self._yardstick.describe()}
+
+    def _page(self, row: Row, folder: Path) -> Path:
+        """Where the grid of an epoch goes."""
+        path = folder / "grids" / f"epoch-{row['epoch']:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     @cached_property
     def _yardstick(self) -> Yardstick:
@@ -85,7 +95,11 @@ class Adversarial(Task):
         """The generator that is shown and measured: of averaged weights and their statistics, where these are kept."""
         if self._settings.ema is None:
             return model.generator
-        return sampling.recalibrated(model.averaged_generator())
+        averaged = model.averaged_generator()
+        try:
+            return sampling.recalibrated(averaged)
+        except InvalidData:  # weights that are no numbers have no statistics
+            return averaged
 
     def _is_due(self, row: Row) -> bool:
         epoch, epochs = row["epoch"], self.plan.spec.epochs
@@ -99,7 +113,7 @@ class Adversarial(Task):
         size = self.plan.spec.batch_size
         if not sampling.has_statistics(generator):
             return dict.fromkeys(kinds, sampling.images(generator, *given))
-        return {kind: sampling.images(generator, *given, statistics=kind, batch_size=size) for kind in kinds}
+        return {kind: _images(generator, *given, statistics=kind, batch_size=size) for kind in kinds}
 
     def _collapsed_since(self, rows: Sequence[Row]) -> int | None:
         """The first measured epoch of the collapse that the last one is still in."""
@@ -109,6 +123,14 @@ class Adversarial(Task):
                 is_new, is_on = since is None, collapsed(row)
                 since = (row["epoch"] if is_new else since) if is_on else None
         return since
+
+
+def _images(generator: Any, noise: Any, label: Any, **how: Any) -> Any:
+    """Images, which are no numbers where no statistics can be found: of weights that are none, behind finite losses."""
+    try:
+        return sampling.images(generator, noise, label, **how)
+    except InvalidData:
+        return np.full((len(noise), *generator.output_shape[1:]), np.nan, "float32")
 
 
 task = Adversarial
