@@ -81,7 +81,9 @@ def render(study: StudyFiles, figures: list[Figure], script: str) -> str:
 def title(study: StudyFiles) -> str:
     """What was trained, on what."""
     recipe = str(study.spec["recipe"]).split("@")[0].rsplit(".", 1)[-1]
-    return f"{recipe} on {study.spec['data']['name']}"
+    side = (study.spec.get("adversarial") or {}).get("resize")
+    resized = f", resized to {side}×{side}" if side else ""
+    return f"{recipe} on {study.spec['data']['name']}{resized}"
 
 
 def sizes(study: StudyFiles) -> str:
