@@ -60,6 +60,8 @@ def test_a_trial_leaves_networks_grids_and_a_history_that_is_measured_on_schedul
     assert [row["epoch"] for row in rows if row["frechet_moving"] is not None] == [1, 2, 4]
     assert all(row["d_loss"] > 0 and row["g_loss"] > 0 for row in rows)
     assert record.yardstick["floor"]["frechet"] < record.yardstick["ceiling"]["frechet"]
+    assert sum(record.class_shares.values()) == pytest.approx(1)
+    assert list(record.class_shares) == ["0", "1", "2"]
     grids = sorted(path.name for path in (tmp_path / "grids").iterdir())
     assert grids == ["animation.gif", *(f"epoch-00{epoch}.png" for epoch in range(1, 5))]
     with Image.open(tmp_path / "grids" / "animation.gif") as film:

@@ -12,8 +12,9 @@ def generator_summary(folder: Path, spec: Specification) -> dict[str, Any]:
     """A JSON value.
 
     `last` and `best` are rows of `history.csv`: the last that was measured, and the one of the smallest distance by the
-    statistics that the training is about; None where nothing was. `yardstick` has the judge with its accuracies, the
-    number of images, and the floor and the ceiling of the distances.
+    statistics that the training is about; None where nothing was. `class_shares` is what the judge takes the images
+    for at the end. `yardstick` has the judge with its accuracies, the number of images, and the floor and the ceiling
+    of the distances.
 
     Raises:
         StorageError: a file of the directory is missing or damaged.
@@ -30,6 +31,7 @@ def generator_summary(folder: Path, spec: Specification) -> dict[str, Any]:
         "outcome": record["outcome"],
         "epochs": record["epochs"],
         "collapsed": record["collapsed"],
+        "class_shares": record["class_shares"],
         "last": measured[-1] if measured else None,
         "best": min(measured, key=lambda row: row[f"frechet_{statistics}"], default=None),
         "yardstick": record["yardstick"],

@@ -50,6 +50,7 @@ class TrialRecord(BaseModel):
     parameters: int | None = None
     test: dict[str, float | None] | None = None
     collapsed: int | None = None
+    class_shares: dict[str, float] | None = None
     yardstick: dict[str, Any] | None = None
     initial_weights: dict[str, str] = {}
     device: str | None = None

@@ -103,6 +103,13 @@ class Yardstick:
         }
         return by_mode | {name: judged[id(first)][name] for name in LOOKS}
 
+    def class_shares(self, images: Array) -> list[float] | None:
+        """For each class, the share of images that the judge takes for it; None of images that are not finite."""
+        if not np.isfinite(images).all():
+            return None
+        shares: list[float] = histogram.shares(self.judge.main.outputs(images)[1]).tolist()
+        return shares
+
     def describe(self) -> dict[str, Any]:
         """The judge's hash and accuracies, the number of images in a set, floor and ceiling."""
         return {

@@ -79,7 +79,19 @@ class Adversarial(Task):
         pages = [page for page in (self._page(row, folder) for row in rows) if page.exists()]
         if pages:
             grid.write_animation(folder / "grids" / "animation.gif", pages)
-        return {"collapsed": self._collapsed_since(rows), "yardstick": self._yardstick.describe()}
+        return {
+            "collapsed": self._collapsed_since(rows),
+            "class_shares": self._class_shares(model) if self.is_finite(rows[-1]) else None,
+            "yardstick": self._yardstick.describe(),
+        }
+
+    def _class_shares(self, model: Any) -> dict[str, float] | None:
+        """What the judge takes the images for at the end, by the name of the class."""
+        generator = self._shown(model)
+        noise, label = sampling.drawn(generator, self._yardstick.samples, FIXED_NOISE)
+        shown = _images(generator, noise, label, statistics=self._settings.statistics)
+        shares = self._yardstick.class_shares(shown)
+        return dict(zip(self.plan.dataset.labels, shares, strict=True)) if shares else None
 
     def _page(self, row: Row, folder: Path) -> Path:
         """Where the grid of an epoch goes."""
