@@ -163,6 +163,14 @@ def test_another_models_checkpoint_is_refused(plan_of, tmp_path):
         checkpoint.restore(tmp_path / "c.npz", large)
 
 
+def test_a_checkpoint_of_the_same_layers_with_other_widths_is_refused(plan_of, tmp_path):
+    narrow, wide = (plan_of("mlp", options={"units": units}) for units in (8, 16))
+    narrow, wide = (trial.prepare(task_of(plan, *plan.spec.trials()[0])) for plan in (narrow, wide))
+    checkpoint.save(tmp_path / "c.npz", narrow, [])
+    with pytest.raises(StorageError, match="another model"):
+        checkpoint.restore(tmp_path / "c.npz", wide)
+
+
 def test_checkpoints_take_a_bounded_share_of_the_time(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(checkpoint.time, "perf_counter", lambda: now[0])
