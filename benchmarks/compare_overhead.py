@@ -40,7 +40,7 @@ def bare(plan_arguments: dict, same_batches: bool) -> float:
         model = task.network()
         task.compile(model)
         own = {"x": train.x, "y": train.y, "batch_size": plan.spec.batch_size, "shuffle": True}
-        feed = task.course().feed(range(plan.spec.epochs)) if same_batches else None
+        feed = task.course(model).feed(range(plan.spec.epochs)) if same_batches else None
         model.fit(
             **(feed.arguments if feed else own),
             epochs=plan.spec.epochs,

@@ -197,6 +197,20 @@ def losses_kept(layers: Iterable[Any]) -> Iterator[None]:
             layer._losses[:], layer._loss_ids, layer._losses_override = losses, ids, override
 
 
+@contextmanager
+def normalizing_in_inference(model: Any) -> Iterator[None]:
+    """Calls within normalize as with `trainable = False`; variables and all other layers are left alone."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    before = [layer._trainable for layer in layers]
+    try:
+        for layer in layers:
+            layer._trainable = False
+        yield
+    finally:
+        for layer, was in zip(layers, before, strict=True):
+            layer._trainable = was
+
+
 def strategy_of(model: Any) -> Any | None:
     """The `tf.distribute` strategy that a model was made in, where there was one."""
     return getattr(model, "_distribute_strategy", None)

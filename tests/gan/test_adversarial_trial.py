@@ -122,6 +122,7 @@ def test_a_collapse_is_noted_from_the_epoch_that_it_lasts_since(plan, tmp_path):
     rows = [{"epoch": e, "diversity": d} for e, d in enumerate([0.01, None, 0.5, 0.02, None, 0.01], 1)]
     assert task._collapsed_since(rows) == 4
     assert task._collapsed_since(rows[:3]) is None
+    assert task._collapsed_since(rows[:1]) is None  # it has not learnt yet
 
 
 def test_arms_of_a_pair_share_weights_and_the_noise_of_every_epoch(plan):
@@ -136,7 +137,7 @@ def test_arms_of_a_pair_share_weights_and_the_noise_of_every_epoch(plan):
     assert len(shared) == 6  # three linear layers of each network
     for path in shared:
         np.testing.assert_array_equal(*(keras.ops.convert_to_numpy(of[path]) for of in (first, second)))
-    ours, theirs = (task.course().epoch(3) for task in tasks)
+    ours, theirs = (task.course(trial.prepare(task)).epoch(3) for task in tasks)
     np.testing.assert_array_equal(ours["noise"], theirs["noise"])
     np.testing.assert_array_equal(ours["index"], theirs["index"])
     assert len(ours["index"]) == 72 // 16 * 16

@@ -183,3 +183,102 @@ def test_labels_that_are_missing_are_named():
     gan.compile(run_eagerly=keras.backend.backend() != "jax")
     with pytest.raises(InvalidArgument, match="fit must be given labels"):
         gan.fit(np.zeros((4, 28, 28, 1), "float32"), batch_size=4, verbose=0)
+
+
+def fitted(gan, rows=ROWS, epochs=1):
+    """A GAN after some steps on the usual data."""
+    image, noise = data(rows=rows)
+    gan.fit({"image": image, "noise": noise}, batch_size=ROWS, epochs=epochs, shuffle=False, verbose=0)
+    return gan
+
+
+def test_sequential_networks_are_taken():
+    generator, discriminator = networks()
+    gan = GAN(keras.Sequential(generator.layers), keras.Sequential(discriminator.layers))
+    gan.compile(keras.optimizers.SGD(RATE))
+    fitted(gan)
+    _, _, after, _ = stepped()
+    for name, value in (values(generator) | values(discriminator)).items():
+        np.testing.assert_allclose(value, after[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_loss_that_is_scaled_for_float16_moves_weights_as_far():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(RATE), initial_scale=2.0**10)
+    _, _, plain, _ = stepped()
+    _, _, after, _ = stepped(optimizer=scaled)
+    for name, value in plain.items():
+        np.testing.assert_allclose(after[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_penalties_of_a_network_move_it_and_are_no_part_of_the_reported_loss():
+    gan, before, plain, history = stepped()
+    generator, discriminator = networks()
+    for network, name in ((generator, "g_1"), (discriminator, "d_1")):
+        network.get_layer(name).kernel.regularizer = keras.regularizers.L2(0.1)
+    gan = GAN(generator, discriminator)
+    gan.compile(keras.optimizers.SGD(RATE))
+    image, noise = data()
+    found = gan.fit({"image": image, "noise": noise}, batch_size=ROWS, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(found["d_loss"], history["d_loss"], rtol=1e-6)
+    after = values(generator) | values(discriminator)
+    for name in ("g_1/kernel", "d_1/kernel"):
+        np.testing.assert_allclose(after[name], plain[name] - RATE * 0.2 * before[name], rtol=1e-4, atol=1e-5)
+
+
+def test_the_average_outlives_a_second_compile_and_counts_steps_not_updates():
+    gan = GAN(*networks(), ema=0.9)
+    gan.compile(keras.optimizers.SGD(RATE))
+    fitted(gan, rows=4 * ROWS)
+    average = keras.ops.convert_to_numpy(gan.averages[0]).copy()
+    gan.compile(keras.optimizers.SGD(RATE, gradient_accumulation_steps=2))
+    fitted(gan)
+    weight = keras.ops.convert_to_numpy(gan.generator.trainable_variables[0])
+    wanted = average + (weight - average) / 5
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(gan.averages[0]), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_that_is_held_still_stays():
+    generator, discriminator = networks()
+    discriminator.trainable = False
+    gan = GAN(generator, discriminator)
+    gan.compile(keras.optimizers.SGD(RATE))
+    before = values(generator) | values(discriminator)
+    fitted(gan)
+    after = values(generator) | values(discriminator)
+    assert all((after[name] == before[name]).all() for name in before if name.startswith("d_"))
+    assert (after["g_2/kernel"] != before["g_2/kernel"]).any()
+
+
+def test_one_that_is_not_compiled_is_saved_too(tmp_path):
+    GAN(*networks()).save(tmp_path / "gan.keras")
+    assert not keras.models.load_model(tmp_path / "gan.keras").compiled
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda gan, x: gan.fit(x, x, sample_weight=np.ones(len(x)), verbose=0), "takes no sample_weight"),
+        (
+            lambda gan, x: gan.fit((127 * x).astype("uint8"), verbose=0),
+            r"images must be numbers in \[-1, 1\], received",
+        ),
+        (lambda gan, x: gan.fit({"images": x}, verbose=0), r"received \['images'\]"),
+        (lambda gan, x: gan.evaluate(x, verbose=0), "evaluate are not for a GAN"),
+        (lambda gan, x: gan.compile(loss="mse"), "compile takes optimizer, .*received loss"),
+    ],
+)
+def test_what_a_gan_cannot_do_ends_in_a_sentence(call, sentence):
+    gan = GAN(*networks())
+    gan.compile(run_eagerly=keras.backend.backend() != "jax")
+    with pytest.raises(InvalidArgument, match=sentence):
+        call(gan, np.ones((4, 2, 2, 1), "float32"))
+
+
+def test_more_than_one_logit_and_more_than_one_output_are_refused():
+    generator, discriminator = networks()
+    two = keras.Model(discriminator.inputs, [discriminator.output, discriminator.output])
+    with pytest.raises(InvalidArgument, match="of one output"):
+        GAN(generator, two)
+    wide = keras.Model(discriminator.inputs, keras.layers.Dense(2)(discriminator.output))
+    with pytest.raises(InvalidArgument, match="must give one logit"):
+        GAN(generator, wide)

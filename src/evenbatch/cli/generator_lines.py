@@ -6,17 +6,19 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from evenbatch.report.sentences import count
+from evenbatch.report.sentences import count, number
 
 
 def print_generator(folder: Path, summary: dict[str, Any]) -> None:
     """The outcome, distances by all three kinds of statistics between their marks, and where to look."""
-    generator = folder / "generator.keras"
+    film, averaged = folder / "grids" / "animation.gif", folder / "averaged_generator.keras"
+    generator = averaged if averaged.exists() else folder / "generator.keras"
+    is_of_use = summary["outcome"] == "finished"
     lines = [
         f"{summary['outcome']} after {count(summary['epochs'], 'epoch')}.",
         *_distances(summary),
-        f"Images: {folder / 'grids'}, as a film {folder / 'grids' / 'animation.gif'}",
-        f"Generator: {generator}; more images: evenbatch sample {generator} --out grid.png",
+        *([f"Images: {film.parent}, as a film {film}"] if film.exists() else []),
+        *([f"Generator: {generator}; more images: evenbatch sample {generator} --out grid.png"] if is_of_use else []),
     ]
     for line in lines:
         Console(highlight=False).print(escape(line), soft_wrap=True)
@@ -27,7 +29,7 @@ def _distances(summary: dict[str, Any]) -> list[str]:
     if last is None:
         return ["Nothing was measured before it diverged."]
     yardstick, kinds = summary["yardstick"], ("moving", "batch", "recalibrated")
-    by_kind = ", ".join(f"{last[f'frechet_{kind}']:.2f} by {kind} statistics" for kind in kinds)
+    by_kind = ", ".join(f"{number(last[f'frechet_{kind}'])} by {kind} statistics" for kind in kinds)
     floor, ceiling = (yardstick[mark]["frechet"] for mark in ("floor", "ceiling"))
     collapsed = summary["collapsed"]
     return [

@@ -18,6 +18,7 @@ from evenbatch.cli.options import (
     RecipeOptions,
     key_values,
 )
+from evenbatch.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from evenbatch.study import Arm
@@ -63,7 +64,6 @@ def train(
     from evenbatch.files import dump_json
     from evenbatch.study import single, worker
     from evenbatch.study.design import design
-    from evenbatch.study.judging import with_judge
 
     threads = threads if threads is not None else os.cpu_count() or 1
     with worker.environment(threads, backend.chosen()):
@@ -83,7 +83,6 @@ def train(
         )
         folder = out or Path("runs") / f"train-{recipe}-{plan.spec.data.name}"
         with TrainingProgress() as progress:
-            plan = with_judge(plan, progress)
             record = single.train(plan, folder, force=force, tensorboard=tensorboard, watcher=progress)
     if as_json:
         typer.echo(dump_json(record), nl=False)
@@ -100,5 +99,7 @@ def _arm(normalize: bool, normalization: str | None) -> "dict[str, Arm]":
     from evenbatch.study import Arm
 
     if normalization is not None:
+        if not normalize:
+            raise InvalidArgument("--without and --normalization exclude each other; give one of them")
         return {normalization: Arm(normalization)}
     return {"with" if normalize else "without": Arm(normalize)}

@@ -12,6 +12,7 @@ from evenbatch.gan.steps import Steps
 from evenbatch.surgery.rebuild import rebuild
 
 LEARNING_RATE, BETA_1 = 1e-4, 0.5
+COMPILE_OPTIONS = ("run_eagerly", "jit_compile", "steps_per_execution", "auto_scale_loss")
 
 
 @keras.saving.register_keras_serializable("evenbatch")
@@ -67,10 +68,15 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         self.step, self.ema = step, _share("ema", ema)
         self.noise = int(generator.inputs[0].shape[-1])
         self.takes_labels = len(generator.inputs) == 2
-        self.seeds = keras.random.SeedGenerator(0)
+        self.seeds = keras.random.SeedGenerator()
         self.d_loss, self.g_loss = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
         self.averages = [self._average_of(weight) for weight in generator.trainable_variables if ema is not None]
+        # Not the optimizer's count: that starts anew with every compile, and counts updates, which may be fewer.
+        self.steps = None if ema is None else self._count("steps")
         self.built = True
+
+    def _count(self, name: str) -> Any:
+        return self.add_weight((), "zeros", "int32", trainable=False, aggregation="only_first_replica", name=name)
 
     def _average_of(self, weight: Any) -> Any:
         average = self.add_weight(
@@ -90,10 +96,20 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         Args:
             optimizer: One optimizer for the variables of both networks: two of the same settings would do the same. By
                 default Adam with a learning rate of 1e-4 and beta_1 of 0.5.
-            **options: `run_eagerly`, `jit_compile`, `steps_per_execution`.
+            **options: `run_eagerly`, `jit_compile`, `steps_per_execution`, `auto_scale_loss`.
+
+        Raises:
+            InvalidArgument: there is another option, such as a loss.
         """
         if optimizer is None:
             optimizer = keras.optimizers.Adam(LEARNING_RATE, beta_1=BETA_1)
+        strange = sorted(set(options) - set(COMPILE_OPTIONS))
+        if strange:
+            raise InvalidArgument(
+                f"compile takes optimizer, {', '.join(COMPILE_OPTIONS)}, received {', '.join(strange)}; its losses "
+                "are its own"
+            )
+        self._compile_options = options
         super().compile(optimizer=optimizer, **options)
 
     @property
@@ -101,22 +117,38 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         """The two losses, and not the one that Keras keeps for models of one loss."""
         return [self.d_loss, self.g_loss]
 
+    def test_step(self, *_: Any) -> Any:
+        """There is nothing to evaluate by: a loss of one network says nothing without the other.
+
+        Raises:
+            InvalidArgument: always.
+        """
+        raise InvalidArgument(
+            "validation_data and evaluate are not for a GAN, whose losses say nothing of its images; leave them out, "
+            "and compare images with evenbatch.gan.yardstick"
+        )
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The images that the generator makes of noise, or of [noise, label]."""
         return self.generator(inputs, training=training)
 
     def losses_of(self, image: Any, noise: Any, label: Any | None) -> tuple[Any, Any]:
-        """The discriminator's loss and the generator's, means over the batch."""
+        """The discriminator's cross-entropy and the generator's, means over the batch."""
         logits = SHOWINGS[self.step](self.generator, self.discriminator, image, noise, label)
         # Of a logit x, the cross-entropy is softplus(-x) where it should say "real", softplus(x) where it should not.
         on_real, on_fake = ops.mean(ops.softplus(-logits.real)), ops.mean(ops.softplus(logits.fake))
         return on_real + on_fake, ops.mean(ops.softplus(-logits.judged))
 
+    def minimized(self, d_loss: Any, g_loss: Any) -> tuple[Any, Any]:
+        """What each network is to make small: its cross-entropy, and the penalties of its own layers, such as L2."""
+        return d_loss + sum(self.discriminator.losses), g_loss + sum(self.generator.losses)
+
     def batch(self, data: Any) -> tuple[Any, Any, Any | None]:
         """Images, noise and labels of what `fit` was given."""
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
         if not isinstance(x, dict):
             x = {"image": x, "label": y}
+        _require_images(x, weight)
         image, label = x["image"], x.get("label")
         if self.takes_labels and label is None:
             raise InvalidArgument(
@@ -132,10 +164,10 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         """Takes note of a step that was taken: its losses, and the average over the generator's weights."""
         self.d_loss.update_state(d_loss)
         self.g_loss.update_state(g_loss)
-        if self.ema is not None:
+        if self.ema is not None and self.steps is not None:
             # The plain mean of the first steps, so that the initial weights leave no trace.
-            steps = ops.cast(self.optimizer.iterations, "float32")
-            share = ops.maximum(1.0 - self.ema, 1.0 / steps)
+            self.steps.assign(self.steps + 1)
+            share = ops.maximum(1.0 - self.ema, 1.0 / ops.cast(self.steps, "float32"))
             for average, weight in zip(self.averages, self.generator.trainable_variables, strict=True):
                 average.assign(average + ops.cast(share, average.dtype) * (weight - average))
 
@@ -162,13 +194,15 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         }
         return {**super().get_config(), **networks, "step": self.step, "ema": self.ema}
 
-    def get_compile_config(self) -> dict[str, Any]:
+    def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was called with, for a file."""
-        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+        if not self.compiled:
+            return None
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer), **self._compile_options}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles it again, with an optimizer that is ready for its saved state."""
-        self.compile(keras.saving.deserialize_keras_object(config["optimizer"]))
+        self.compile(**{**config, "optimizer": keras.saving.deserialize_keras_object(config["optimizer"])})
         self.optimizer.build(self.trainable_variables)
 
     @classmethod
@@ -182,16 +216,36 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
 
 def _require_networks(generator: Any, discriminator: Any) -> None:
     for name, network in (("generator", generator), ("discriminator", discriminator)):
-        if not isinstance(network, keras.Model) or len(getattr(network, "inputs", None) or ()) not in (1, 2):
+        inputs, outputs = (len(getattr(network, side, None) or ()) for side in ("inputs", "outputs"))
+        if not isinstance(network, keras.Model) or inputs not in (1, 2) or outputs != 1:
             raise InvalidArgument(
-                f"{name} must be a built Keras model of one input, or of two with labels, received {network!r}"
+                f"{name} must be a built Keras model of one output and of one input, or of two with labels, received "
+                f"{network!r} with {inputs} inputs and {outputs} outputs"
             )
     if len(generator.inputs) != len(discriminator.inputs):
         raise InvalidArgument("generator and discriminator must both take labels, or neither; received one that does")
-    made, judged = generator.output.shape[1:], discriminator.inputs[0].shape[1:]
+    made, judged = generator.outputs[0].shape[1:], discriminator.inputs[0].shape[1:]
     if made != judged:
         raise InvalidArgument(
             f"discriminator must take the generator's images, of shape {made}, received one for {judged}"
+        )
+    if discriminator.outputs[0].shape[1:] != (1,):
+        raise InvalidArgument(
+            f"discriminator must give one logit, of shape (n, 1), received one of {discriminator.outputs[0].shape}"
+        )
+
+
+def _require_images(x: dict[str, Any], weight: Any) -> None:
+    if "image" not in x or x.keys() - {"image", "label", "noise"}:
+        raise InvalidArgument(
+            f"fit must be given image, label and noise where it is given a dict, received {sorted(x)}"
+        )
+    if weight is not None:
+        raise InvalidArgument("fit of a GAN takes no sample_weight; leave it out")
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(x["image"].dtype)):
+        raise InvalidArgument(
+            f"images must be numbers in [-1, 1], received {keras.backend.standardize_dtype(x['image'].dtype)}; pass "
+            "images / 127.5 - 1"
         )
 
 

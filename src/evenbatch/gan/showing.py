@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from evenbatch import graph
+
 
 class Logits(NamedTuple):
     """What the discriminator says, shape (n, 1) each.
@@ -52,7 +54,8 @@ def mixed(generator: Any, discriminator: Any, image: Any, noise: Any, label: Any
 def no_training_flag(generator: Any, discriminator: Any, image: Any, noise: Any, label: Any | None) -> Logits:
     """A trap: networks called without `training=True`, as within `train_step` nothing else says it.
 
-    Normalization is then in inference mode, by statistics that nothing moves: a scale and a shift.
+    Normalization is then in inference mode, by statistics that nothing moves: a scale and a shift. So is dropout,
+    which does nothing then.
     """
     generated = generator(with_label(noise, label))
     fake = discriminator(with_label(generated, label))
@@ -60,16 +63,17 @@ def no_training_flag(generator: Any, discriminator: Any, image: Any, noise: Any,
 
 
 def frozen_discriminator(generator: Any, discriminator: Any, image: Any, noise: Any, label: Any | None) -> Logits:
-    """A trap: the discriminator in inference mode while the generator learns.
+    """A trap: the discriminator's normalization in inference mode while the generator learns.
 
-    This is what `discriminator.trainable = False` in a combined model does: the generator is judged by moving
-    statistics, which lag behind and blend real with generated, and so by another function than the one that was
-    trained.
+    This is what `discriminator.trainable = False` in a combined model does, dropout being left as it is: the generator
+    is judged by moving statistics, which lag behind and blend real with generated, and so by another function than the
+    one that was trained.
     """
     generated = generator(with_label(noise, label), training=True)
     real = discriminator(with_label(image, label), training=True)
     fake = discriminator(with_label(generated, label), training=True)
-    return Logits(real, fake, discriminator(with_label(generated, label), training=False))
+    with graph.normalizing_in_inference(discriminator):
+        return Logits(real, fake, discriminator(with_label(generated, label), training=True))
 
 
 def with_label(x: Any, label: Any | None) -> Any:

@@ -83,9 +83,13 @@ class Recipe:
             raise unknown(f"preset of the recipe {self.name!r}", name, self.presets)
         return self.presets[name]
 
+    def option_names(self) -> list[str]:
+        """The options that the network has."""
+        return [name for name, p in inspect.signature(self.build).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
     def check_options(self, options: dict[str, Any]) -> None:
         """Refuses an option that the network does not have."""
-        allowed = [name for name, p in inspect.signature(self.build).parameters.items() if p.kind is p.KEYWORD_ONLY]
+        allowed = self.option_names()
         for name in options:
             if not allowed:
                 raise InvalidArgument(f"the recipe {self.name!r} has no options, received {name!r}; leave it out")

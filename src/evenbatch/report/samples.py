@@ -71,7 +71,8 @@ def _some(trial: Trial) -> list[int]:
 def _last(asked: Question, trial: Trial) -> Cell:
     if trial.grids:
         return _cell(asked, trial, max(trial.grids), trial.arm)
-    why = "no picture: the trial failed" if trial.record["outcome"] == "failed" else "the picture is missing"
+    reasons = {"failed": "no picture: the trial failed", "diverged": "no picture: the trial diverged at once"}
+    why = reasons.get(trial.record["outcome"], "the picture is missing")
     return Cell(trial.arm, why, f"{quoted(trial.arm)}, seed {trial.seed}: {why}", None)
 
 

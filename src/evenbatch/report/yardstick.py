@@ -55,6 +55,12 @@ def _no_numbers(study: StudyFiles, pair: Row) -> str:
     return f"At the end images are no numbers in {listing(said)}, which are left out." if said else ""
 
 
+def _is_sure(found: Row) -> bool:
+    """Whether the interval of a difference leaves out none."""
+    ends = found["t_interval"]
+    return ends is not None and (ends[0] > 0) == (ends[1] > 0)
+
+
 def _second_judge(study: StudyFiles, pair: Row) -> str:
     """A ranking of arms with and without batch normalization must not hang on a judge that has it."""
     ours, theirs = pair[question.of(study).decisive.name], pair["final_cross_frechet"]
@@ -63,6 +69,11 @@ def _second_judge(study: StudyFiles, pair: Row) -> str:
     size = f"{number(abs(theirs['mean']))}{SPACE}{'more' if theirs['mean'] > 0 else 'less'}"
     if ours["mean"] * theirs["mean"] > 0:
         return f"The second judge, which has no normalization, agrees ({size} on its own scale)."
+    if not (_is_sure(ours) and _is_sure(theirs)):
+        return (
+            f"The second judge, which has no normalization, finds {size} on its own scale; at least one of the two "
+            "differences is too small to be told from none."
+        )
     return (
         f"The second judge, which has no normalization, does not agree ({size} on its own scale): the ranking hangs on "
         "the judge."
@@ -72,7 +83,8 @@ def _second_judge(study: StudyFiles, pair: Row) -> str:
 def _other_ways(study: StudyFiles, pair: Row) -> str:
     """The statistics of sampling under which the other arm is ahead."""
     ours = pair[question.of(study).decisive.name]["mean"]
-    means = {way: pair[f"final_frechet_{way}"]["mean"] for way in WAYS}
+    sure = [way for way in WAYS if _is_sure(pair[f"final_frechet_{way}"])]
+    means = {way: pair[f"final_frechet_{way}"]["mean"] for way in sure}
     turned = [f"{way} statistics ({signed_number(mean)})" for way, mean in means.items() if mean and mean * ours < 0]
     if not turned:
         return ""

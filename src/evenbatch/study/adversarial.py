@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evenbatch import datasets, recipes
-from evenbatch.errors import InvalidArgument, InvalidData, require_count
+from evenbatch.errors import InvalidArgument, InvalidData, require_count, unknown
 from evenbatch.study.spec import AdversarialSpec, Arm
 
 ARMS: Mapping[str, Arm] = {
@@ -17,6 +17,9 @@ ARMS: Mapping[str, Arm] = {
     "frozen discriminator": Arm("batch", options={"step": "frozen discriminator"}),
 }
 """With the layer in both networks, without, and the ways to train with it that go wrong."""
+
+FEWEST = 3
+"""Images of a set that distances can be taken of."""
 
 DEFAULTS: Mapping[str, Any] = {
     "beta_1": 0.5,
@@ -77,6 +80,7 @@ def prepared(dataset: datasets.Dataset, settings: AdversarialSpec) -> datasets.D
     if dataset.train.x.ndim == 4:
         check_shape(dataset.input_shape)
     _require_channels(dataset)
+    _require_samples(dataset, settings.samples)
     x = [part.x for part in (dataset.train, dataset.val, dataset.test) if part is not None]
     low, high = min(float(part.min()) for part in x), max(float(part.max()) for part in x)
     if low < -1 or high > 1:
@@ -96,20 +100,43 @@ def check(known: recipes.Recipe, arm: str, normalize: Any, dataset: datasets.Dat
     from evenbatch.gan import GAN
 
     own = {name: value for name, value in options.items() if name != "step"}
-    known.check_options(own)
+    step = options.get("step", "separate")
+    _require_known(known, arm, own)
+    if not isinstance(step, str):
+        raise InvalidArgument(f"step must be a name, received {step!r}")
     try:
         networks = known.build(dataset.input_shape, dataset.classes, normalize, **own)
-        GAN(networks.generator, networks.discriminator, step=options.get("step", "separate"))
+        GAN(networks.generator, networks.discriminator, step=step)
     except InvalidArgument:
         raise
     except Exception as error:
         raise InvalidArgument(f"the networks of arm {arm!r} cannot be built: {error}") from error
 
 
+def _require_known(known: recipes.Recipe, arm: str, options: Mapping[str, Any]) -> None:
+    """Refuses options that neither the networks nor the training have."""
+    own = known.option_names()
+    for name in options:
+        if name in DEFAULTS:
+            raise InvalidArgument(f"{name} is for the study as a whole, received it in the options of arm {arm!r}")
+        if name not in own:
+            raise unknown(f"option of the recipe {known.name!r}", name, [*own, *DEFAULTS, "step"])
+
+
 def _require_channels(dataset: datasets.Dataset) -> None:
     channels = dataset.input_shape[-1]
     if channels not in (1, 3):
         raise InvalidData(f"images must have 1 or 3 channels, received {channels}; keep one of them, or three")
+
+
+def _require_samples(dataset: datasets.Dataset, samples: int) -> None:
+    """Refuses sets of images that have no variance, or hardly one."""
+    fewest = min(samples, len(dataset.val), len(dataset.train))
+    if fewest < FEWEST:
+        raise InvalidData(
+            f"a measurement needs at least {FEWEST} images, received samples={samples} of "
+            f"{len(dataset.train)} training and {len(dataset.val)} validation images; give more of what is short"
+        )
 
 
 def _require_share(name: str, value: object) -> None:

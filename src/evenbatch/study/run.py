@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from evenbatch import files
 from evenbatch.errors import EvenbatchError, InvalidArgument, StudyFailed, require_count
 from evenbatch.study import locks, store, worker
+from evenbatch.study.judging import with_judge
 from evenbatch.study.locks import only_writer
 from evenbatch.study.spec import ArmSpec, Plan
 
@@ -60,6 +61,9 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
     if jobs is not None:
         require_count("jobs", jobs)
     with only_writer(folder, locks.STUDY):
+        store.require_free_or_same(folder, plan.spec, force=force)
+        if force or not _is_complete(folder, plan):
+            plan = with_judge(plan, watcher)
         store.claim(folder, plan.spec, record, force=force)
         store.clear_scratch(folder)
         todo = [(arm, seed) for arm, seed in plan.spec.trials() if not store.is_complete(folder, arm.name, seed)]
@@ -70,6 +74,10 @@ def run(plan: Plan, folder: Path, *, jobs: int | None, force: bool, watcher: Wat
             watcher.end()
             store.clear_scratch(folder)
         _require_one_success(folder, plan)
+
+
+def _is_complete(folder: Path, plan: Plan) -> bool:
+    return all(store.is_complete(folder, arm.name, seed) for arm, seed in plan.spec.trials())
 
 
 def _run_all(plan: Plan, folder: Path, todo: list[tuple[ArmSpec, int]], jobs: int, watcher: Watcher) -> None:

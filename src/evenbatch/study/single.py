@@ -14,6 +14,7 @@ from evenbatch.errors import MissingExtra
 from evenbatch.report import write_learning_curve
 from evenbatch.study import locks, store, trial
 from evenbatch.study.generator_summary import generator_summary
+from evenbatch.study.judging import with_judge
 from evenbatch.study.locks import only_writer
 from evenbatch.study.run import provenance
 from evenbatch.study.spec import Plan
@@ -22,6 +23,9 @@ from evenbatch.study.threads import limit_threads
 
 class Watcher(Protocol):
     """Whoever is told how the training goes on."""
+
+    def note(self, text: str) -> None:
+        """Something that takes a while begins, before the training does."""
 
     def begin(self, plan: Plan, folder: Path) -> None:
         """Training begins."""
@@ -48,6 +52,9 @@ def train(plan: Plan, folder: Path, *, force: bool, tensorboard: bool, watcher: 
     if tensorboard:
         _require_tensorboard()
     with only_writer(folder, locks.STUDY):
+        store.require_free_or_same(folder, plan.spec, force=force)
+        if force or not path.exists():
+            plan = with_judge(plan, watcher)
         store.claim(folder, plan.spec, provenance(), force=force)
         if not path.exists():
             limit_threads(plan.spec.threads_of_a_process)

@@ -36,34 +36,54 @@ def trial_folder(folder: Path, arm: str, seed: int) -> Path:
     return folder / "trials" / f"{arm}-s{seed}"
 
 
+def require_free_or_same(folder: Path, spec: Specification, *, force: bool) -> None:
+    """Refuses a directory that `claim` would refuse, before any work is done; a judge that is not known yet may differ.
+
+    Raises:
+        StudyConflict: it holds another study (unless `force`) or files that are no study.
+    """
+    if not (folder / "study.json").exists():
+        _require_no_strangers(folder)
+    elif not force:
+        _require_same(folder, spec)
+    else:
+        read_study(folder)  # a file of that name that is not ours is refused here
+
+
 def claim(folder: Path, spec: Specification, record: dict[str, Any], *, force: bool) -> None:
     """Makes the directory this study's, or finds that it already is.
 
     Raises:
         StudyConflict: it holds another study (unless `force`) or files that are no study.
     """
-    if not (folder / "study.json").exists():
-        strangers = sorted(
-            path.name for path in folder.iterdir() if path.name != ".lock" and ".partial" not in path.name
-        )
-        if strangers:
-            raise StudyConflict(
-                f"{folder} holds files that are no study ({', '.join(strangers[:3])}); "
-                "choose an empty or new directory with --out"
-            )
-    elif force:
-        read_study(folder)  # a file of that name that is not ours is refused here
-        clear(folder)
-    else:
-        differences = read_specification(folder).differences(spec)
-        if not differences:
+    require_free_or_same(folder, spec, force=force)
+    if (folder / "study.json").exists():
+        if not force:
             return
+        clear(folder)
+    content = {"format": FORMAT, "specification": spec.model_dump(mode="json"), "record": record}
+    files.write_json(folder / "study.json", content)
+
+
+def _require_no_strangers(folder: Path) -> None:
+    strangers = sorted(path.name for path in folder.iterdir() if path.name != ".lock" and ".partial" not in path.name)
+    if strangers:
+        raise StudyConflict(
+            f"{folder} holds files that are no study ({', '.join(strangers[:3])}); "
+            "choose an empty or new directory with --out"
+        )
+
+
+def _require_same(folder: Path, spec: Specification) -> None:
+    there = read_specification(folder)
+    if spec.adversarial is not None and not spec.adversarial.judge and there.adversarial is not None:
+        there = there.model_copy(update={"adversarial": there.adversarial.model_copy(update={"judge": ""})})
+    differences = there.differences(spec)
+    if differences:
         raise StudyConflict(
             f"{folder} holds another study; choose another directory with --out, or replace it with --force. "
             f"They differ in: {'; '.join(differences)}"
         )
-    content = {"format": FORMAT, "specification": spec.model_dump(mode="json"), "record": record}
-    files.write_json(folder / "study.json", content)
 
 
 def clear(folder: Path) -> None:

@@ -9,7 +9,6 @@ from evenbatch import files
 from evenbatch.datasets import Dataset, Inputs
 from evenbatch.study import run as runner
 from evenbatch.study.design import design
-from evenbatch.study.judging import with_judge
 from evenbatch.study.spec import Arm, Plan
 from evenbatch.study.summary import summarize
 
@@ -105,9 +104,7 @@ def compare(
         inputs=inputs,
     )
     folder = Path(out) if out is not None else _default_folder(plan)
-    watcher = watcher or runner.Silent()
-    plan = with_judge(plan, watcher)
-    runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher, record=runner.provenance())
+    runner.run(plan, folder, jobs=jobs, force=force, watcher=watcher or runner.Silent(), record=runner.provenance())
     files.write_json(folder / "summary.json", summarize(folder))
     study = Study(folder)
     study.report()

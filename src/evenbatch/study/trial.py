@@ -98,7 +98,7 @@ class _Trial:
         model = self.model()
         digests = initial_weights.digests(model)
         rows = self.fit(model, callbacks, on_row)
-        diverged = not self.task.is_finite(rows[-1])
+        diverged = not self.task.has_result(rows[-1])
         files.write_csv(self.folder / "history.csv", rows)
         found = self.task.finish(model, rows, self.folder)
         record = TrialRecord(
@@ -140,7 +140,7 @@ class _Trial:
             return goes_on
 
         epochs = range(len(rows), self.spec.epochs)
-        feed = self.task.course().feed(epochs, self.team.placed)
+        feed = self.task.course(model).feed(epochs, self.team.placed)
 
         def on_begin(epoch: int) -> None:
             feed.begin(epoch)

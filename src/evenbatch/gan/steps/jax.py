@@ -19,18 +19,20 @@ class Steps:
         of_generator = {id(variable) for variable in self.generator.trainable_variables}
         is_generator = [id(variable) in of_generator for variable in self.trainable_variables]
 
-        def losses(weights: list[Any]) -> tuple[Any, list[Any]]:
-            with self._holding(weights, others, []) as scope:
-                found = self.losses_of(*self.batch(data))
-            return found, _values(scope, self.non_trainable_variables)
+        of_optimizer = list(zip(self.optimizer.variables, optimizer, strict=True))
 
-        (d_loss, g_loss), pull, others = jax.vjp(losses, weights, has_aux=True)
-        one, zero = jnp.ones_like(d_loss), jnp.zeros_like(d_loss)
+        def losses(weights: list[Any]) -> tuple[Any, Any]:
+            with self._holding(weights, others, of_optimizer) as scope:
+                found = self.losses_of(*self.batch(data))
+                least = tuple(self.optimizer.scale_loss(loss) for loss in self.minimized(*found))
+            return least, (found, _values(scope, self.non_trainable_variables))
+
+        least, pull, ((d_loss, g_loss), others) = jax.vjp(losses, weights, has_aux=True)
+        one, zero = jnp.ones_like(least[0]), jnp.zeros_like(least[0])
         (of_d,), (of_g,) = pull((one, zero)), pull((zero, one))
         gradients = [g if own else d for g, d, own in zip(of_g, of_d, is_generator, strict=True)]
         weights, optimizer = self.optimizer.stateless_apply(optimizer, gradients, weights)
-        iterations = [(self.optimizer.iterations, optimizer[0])]
-        with self._holding(weights, others, [*zip(self.metrics_variables, metrics, strict=True), *iterations]) as scope:
+        with self._holding(weights, others, list(zip(self.metrics_variables, metrics, strict=True))) as scope:
             self.after_step(d_loss, g_loss)
             logs = {metric.name: metric.result() for metric in self.metrics}
         others, metrics = _values(scope, self.non_trainable_variables), _values(scope, self.metrics_variables)
@@ -39,7 +41,7 @@ class Steps:
     def _holding(self: Any, weights: Sequence[Any], others: Sequence[Any], more: list[tuple[Any, Any]]) -> Any:
         """A scope in which the variables have these values, and keep what is assigned to them."""
         held = zip([*self.trainable_variables, *self.non_trainable_variables], [*weights, *others], strict=True)
-        return keras.StatelessScope(state_mapping=[*held, *more])
+        return keras.StatelessScope(state_mapping=[*held, *more], collect_losses=True)
 
 
 def _values(scope: Any, variables: Sequence[Any]) -> list[Any]:

@@ -13,8 +13,8 @@ class Steps:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         with tf.GradientTape(persistent=True) as tape:
             d_loss, g_loss = self.losses_of(*self.batch(data))
-            # The optimizer takes the sum over replicas, and their parts of a batch are equal.
-            d_share, g_share = d_loss / replicas, g_loss / replicas
+            # The optimizer takes the sum over replicas, and their parts of a batch are equal. Scaled for float16.
+            d_share, g_share = (self.optimizer.scale_loss(loss / replicas) for loss in self.minimized(d_loss, g_loss))
         networks = [(g_share, self.generator), (d_share, self.discriminator)]
         gradients = [g for loss, net in networks for g in tape.gradient(loss, net.trainable_variables)]
         self.optimizer.apply(gradients, [v for _, net in networks for v in net.trainable_variables])

@@ -12,13 +12,17 @@ class Steps:
     def train_step(self: Any, data: Any) -> dict[str, Any]:
         """One step of both networks."""
         d_loss, g_loss = self.losses_of(*self.batch(data))
-        networks = [(g_loss, self.generator), (d_loss, self.discriminator)]
-        gradients = []
+        d_least, g_least = self.minimized(d_loss, g_loss)
+        networks = [(g_least, self.generator), (d_least, self.discriminator)]
+        gradients, weights = [], []
         for loss, network in networks:
-            weights = [variable.value for variable in network.trainable_variables]
-            gradients += torch.autograd.grad(loss, weights, retain_graph=True)
+            if network.trainable_variables:
+                own = [variable.value for variable in network.trainable_variables]
+                scaled = self.optimizer.scale_loss(loss)
+                gradients += torch.autograd.grad(scaled, own, retain_graph=True, materialize_grads=True)
+                weights += network.trainable_variables
         with torch.no_grad():
-            self.optimizer.apply(_of_all_ranks(gradients), [v for _, net in networks for v in net.trainable_variables])
+            self.optimizer.apply(_of_all_ranks(gradients), weights)
             self.after_step(d_loss, g_loss)
         return {metric.name: metric.result() for metric in self.metrics}
 

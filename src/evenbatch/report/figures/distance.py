@@ -22,8 +22,8 @@ def distance(study: StudyFiles) -> Figure:
         columns=REFERENCED,
         rows=drawn,
         how_to_read="Lower is better, and equal distances on this axis are equal factors. The floor is how far as many "
-        "real images lie from real ones, so no generator is expected below it; the ceiling is noise, and images that "
-        "are all alike can lie above it.",
+        "fresh real images lie from real ones: what lies below it are copies of training images, as their distance to "
+        "these tells, or sets too small to tell. The ceiling is noise, and images that are all alike can lie above it.",
         what_it_shows=" ".join(
             [*course(study, quantity, "the first epoch that was measured"), *_between(study), *lost(study)]
         ),

@@ -46,14 +46,17 @@ class Adversarial(Task):
         """With one Adam for both networks."""
         model.compile(keras.optimizers.Adam(self.arm.learning_rate, beta_1=self._settings.beta_1))
 
-    def course(self) -> Course:
-        """Whole batches of images with noise; the noise is as large as the generator's input, whatever the recipe."""
-        size = int(self._options.get("noise", 100))
-        return WithNoise(self.plan.dataset.train, self.plan.spec.batch_size, self.seed, size)
+    def course(self, model: Any) -> Course:
+        """Whole batches of images with noise."""
+        return WithNoise(self.plan.dataset.train, self.plan.spec.batch_size, self.seed, model.noise)
 
     def is_finite(self, row: Row) -> bool:
         """Whether both losses are numbers."""
         return math.isfinite(row["d_loss"]) and math.isfinite(row["g_loss"])
+
+    def has_result(self, row: Row) -> bool:
+        """Whether its images are numbers, too, as far as they were measured."""
+        return self.is_finite(row) and math.isfinite(row[f"frechet_{self._settings.statistics}"] or 0.0)
 
     def measured(self, model: Any, row: Row, folder: Path) -> Row:
         """Draws the grid of an epoch and, where it is due, takes the distances; of numbers that are none, neither."""
@@ -64,6 +67,7 @@ class Adversarial(Task):
             generator = self._shown(model)
             noise, label = sampling.drawn(generator, SHOWN, FIXED_NOISE)
             shown = _images(generator, noise, label, statistics=self._settings.statistics)
+            (folder / "grids").mkdir(exist_ok=True)
             grid.write_png(self._page(row, folder), shown)
             found = yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
         more = {name: found.get(name) for name in columns(sampling.STATISTICS)}
@@ -74,44 +78,38 @@ class Adversarial(Task):
         """Writes both networks, and the grids as one animation."""
         files.write_whole(folder / "generator.keras", model.generator.save)
         files.write_whole(folder / "discriminator.keras", model.discriminator.save)
-        if self._settings.ema is not None and self.is_finite(rows[-1]):
-            files.write_whole(folder / "averaged_generator.keras", self._shown(model).save)
+        if self._settings.ema is not None and self.has_result(rows[-1]):
+            files.write_whole(folder / "averaged_generator.keras", sampling.recalibrated(self._shown(model)).save)
         pages = [page for page in (self._page(row, folder) for row in rows) if page.exists()]
         if pages:
             grid.write_animation(folder / "grids" / "animation.gif", pages)
         return {
             "collapsed": self._collapsed_since(rows),
-            "class_shares": self._class_shares(model) if self.is_finite(rows[-1]) else None,
+            "class_shares": self._class_shares(model) if self.has_result(rows[-1]) else None,
             "yardstick": self._yardstick.describe(),
         }
 
     def _class_shares(self, model: Any) -> dict[str, float] | None:
         """What the judge takes the images for at the end, by the name of the class."""
         generator = self._shown(model)
+        how, size = self._settings.statistics, self.plan.spec.batch_size
         noise, label = sampling.drawn(generator, self._yardstick.samples, FIXED_NOISE)
-        shown = _images(generator, noise, label, statistics=self._settings.statistics)
-        shares = self._yardstick.class_shares(shown)
+        shares = self._yardstick.class_shares(_images(generator, noise, label, statistics=how, batch_size=size))
         return dict(zip(self.plan.dataset.labels, shares, strict=True)) if shares else None
 
     def _page(self, row: Row, folder: Path) -> Path:
         """Where the grid of an epoch goes."""
-        path = folder / "grids" / f"epoch-{row['epoch']:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        return folder / "grids" / f"epoch-{row['epoch']:03}.png"
 
     @cached_property
     def _yardstick(self) -> Yardstick:
         return Yardstick(self.plan.dataset, self.plan.judge, self._settings.samples)
 
     def _shown(self, model: Any) -> Any:
-        """The generator that is shown and measured: of averaged weights and their statistics, where these are kept."""
+        """The generator that is shown and measured: of averaged weights, where these are kept."""
         if self._settings.ema is None:
             return model.generator
-        averaged = model.averaged_generator()
-        try:
-            return sampling.recalibrated(averaged)
-        except InvalidData:  # weights that are no numbers have no statistics
-            return averaged
+        return model.averaged_generator()
 
     def _is_due(self, row: Row) -> bool:
         epoch, epochs = row["epoch"], self.plan.spec.epochs
@@ -128,12 +126,15 @@ class Adversarial(Task):
         return {kind: _images(generator, *given, statistics=kind, batch_size=size) for kind in kinds}
 
     def _collapsed_since(self, rows: Sequence[Row]) -> int | None:
-        """The first measured epoch of the collapse that the last one is still in."""
-        since = None
+        """The first measured epoch of the collapse that the last one is still in; a generator's start is none."""
+        since, was_diverse = None, False
         for row in rows:
-            if row["diversity"] is not None:
-                is_new, is_on = since is None, collapsed(row)
-                since = (row["epoch"] if is_new else since) if is_on else None
+            if row["diversity"] is None:
+                continue
+            if not collapsed(row):
+                since, was_diverse = None, True
+            elif was_diverse and since is None:
+                since = row["epoch"]
         return since
 
 

@@ -42,7 +42,7 @@ class Classification(Task):
             metrics=["accuracy"],
         )
 
-    def course(self) -> Course:
+    def course(self, model: Any) -> Course:
         """Every example once an epoch."""
         return Labelled(self.plan.dataset.train, self.plan.spec.batch_size, self.seed)
 

@@ -37,12 +37,16 @@ class Task(ABC):
         """Compiles it."""
 
     @abstractmethod
-    def course(self) -> Course:
+    def course(self, model: Any) -> Course:
         """What it is fed."""
 
     @abstractmethod
     def is_finite(self, row: Row) -> bool:
-        """Whether training can go on after an epoch."""
+        """Whether training can go on after an epoch; the same on every rank."""
+
+    def has_result(self, row: Row) -> bool:
+        """Whether a trial whose last epoch this is has come to a result."""
+        return self.is_finite(row)
 
     def measured(self, model: Any, row: Row, folder: Path) -> Row:
         """An epoch's row with what else is to be known of it; only where files are written."""
