@@ -67,7 +67,7 @@ class Adversarial(Task):
             generator = self._shown(model)
             noise, label = sampling.drawn(generator, SHOWN, FIXED_NOISE)
             shown = _images(generator, noise, label, statistics=self._settings.statistics)
-            (folder / "grids").mkdir(exist_ok=True)
+            (folder / "grids").mkdir(parents=True, exist_ok=True)
             grid.write_png(self._page(row, folder), shown)
             found = yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
         more = {name: found.get(name) for name in columns(sampling.STATISTICS)}
