@@ -1,8 +1,8 @@
 """A training step of the GAN: with our layers over Keras', and over none, timed in turns.
 
-Both networks in one step of `fit`'s own compiled function, on a batch that lies ready; `--width 64 --batch-size 256` are
-the defaults of `evenbatch train gan`. `KERAS_BACKEND=jax python benchmarks/gan_step.py --shape 32x32x3`. On a GPU the
-batch of the defaults is small; `--width 128 --batch-size 1024` fills it.
+Both networks in one step of `fit`'s own compiled function, on a batch in the host's memory. `--width 64` and
+`--batch-size 256` are the defaults of `evenbatch train gan`. `KERAS_BACKEND=jax python benchmarks/gan_step.py --shape
+32x32x3`. On a GPU the batch of the defaults is small; `--width 128 --batch-size 1024` fills it.
 """
 
 import argparse

@@ -69,6 +69,15 @@ def test_train_gan_leaves_everything_that_it_promises(images_file, cache, tmp_pa
 
 
 @pytest.mark.slow
+def test_a_training_that_diverges_says_so_and_ends_with_1(images_file, cache, tmp_path):
+    words = ["train", "gan", "--data", images_file, *SMALL, "--learning-rate", "1e38", "--out", "run"]
+    code, out, err = evenbatch(*words, cwd=tmp_path)
+    assert code == 1, err
+    assert out == "diverged after 1 epoch.\nNothing was measured before it diverged.\n"
+    assert (tmp_path / "run" / "learning-curve.png").exists()
+
+
+@pytest.mark.slow
 def test_compare_gan_ends_with_a_report_of_distances_and_pictures(run, images_file, cache, tmp_path):
     words = ["--seeds", "1", "--arm", "batch", "--arm", "none", "--learning-rate", "0.001", "--out", "study"]
     code, out, err = run("compare", "gan", "--data", images_file, *SMALL, *words)

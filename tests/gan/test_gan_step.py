@@ -1,4 +1,4 @@
-"""One step of both networks, against an oracle, and the traps of RESULTS: what each of them does."""
+"""One step of both networks, against an oracle, and the common traps: what each of them does."""
 
 import keras
 import numpy as np

@@ -77,6 +77,7 @@ def test_a_row_has_the_columns_in_order(yardstick):
     row = yardstick.measure({"moving": noise(yardstick, 1), "batch": noise(yardstick, 2)})
     assert list(row) == columns(["moving", "batch"]) == [
         *("frechet_moving", "frechet_batch", "kernel_moving", "kernel_batch"),
+        *("kernel_low_moving", "kernel_low_batch", "kernel_high_moving", "kernel_high_batch"),
         *("cross_frechet_moving", "cross_frechet_batch"),
         *("classes", "entropy", "confidence", "nearest", "diversity"),
     ]  # fmt: skip

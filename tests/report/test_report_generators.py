@@ -67,12 +67,6 @@ def test_collapsed_and_diverged_seeds_are_told_apart(read_gan):
     assert "“batch” collapsed with 1 of 3 seeds; such a seed counts with the distance of its last images." in text
 
 
-def test_images_that_are_no_numbers_have_no_distance_and_are_told(read_gan):
-    study = read_gan(arms=TWO)
-    study.summary["arms"]["none"]["final_frechet"]["n"] = 2
-    assert "At the end images are no numbers in “none” with 1 of 3 seeds, which are left out." in said(study)[0]
-
-
 def test_floor_ceiling_judge_and_learning_rate_are_told(read_gan):
     study = read_gan(arms=TWO)
     (ends,) = scale(study)

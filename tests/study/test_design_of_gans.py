@@ -6,7 +6,7 @@ import pytest
 from evenbatch import datasets
 from evenbatch.datasets import prepare
 from evenbatch.errors import InvalidArgument, InvalidData
-from evenbatch.study import Arm
+from evenbatch.study import Arm, adversarial
 from evenbatch.study.design import design
 
 OPTIONS = {"width": 2, "noise": 5}
@@ -38,6 +38,18 @@ def test_the_default_study_has_the_layer_none_and_the_traps_each_in_its_pair():
     pairs = [(pair.arm, pair.baseline) for pair in spec.pairs]
     assert pairs == [("batch", "none"), *((name, "batch") for name in list(arms)[2:])]
     assert spec.steps_per_epoch == 40 // 8
+
+
+@pytest.mark.parametrize(
+    ("arms", "pairs"),
+    [
+        (["batch", "ghost", "none"], [("batch", "none"), ("ghost", "batch")]),
+        (["batch", "mixed"], [("mixed", "batch")]),
+        (["ghost", "group"], [("ghost", "group")]),
+    ],
+)
+def test_the_layer_itself_is_what_other_arms_are_compared_with(arms, pairs):
+    assert adversarial.pairs_of(arms) == pairs
 
 
 def test_defaults_are_those_of_the_mission():

@@ -8,20 +8,35 @@ from rich.markup import escape
 
 from evenbatch.report.sentences import count, number
 
+COLLAPSED = 0.05  # of the diversity of real images, as the yardstick has it
+
 
 def print_generator(folder: Path, summary: dict[str, Any]) -> None:
     """The outcome, distances by all three kinds of statistics between their marks, and where to look."""
     film, averaged = folder / "grids" / "animation.gif", folder / "averaged_generator.keras"
-    generator = averaged if averaged.exists() else folder / "generator.keras"
+    generator, how = (averaged, "") if averaged.exists() else (folder / "generator.keras", _statistics(summary))
+    more = f"evenbatch sample {generator}{how} --out grid.png"
     is_of_use = summary["outcome"] == "finished"
     lines = [
         f"{summary['outcome']} after {count(summary['epochs'], 'epoch')}.",
         *_distances(summary),
         *([f"Images: {film.parent}, as a film {film}"] if film.exists() else []),
-        *([f"Generator: {generator}; more images: evenbatch sample {generator} --out grid.png"] if is_of_use else []),
+        *([f"Generator: {generator}; more images: {more}"] if is_of_use else []),
     ]
     for line in lines:
         Console(highlight=False).print(escape(line), soft_wrap=True)
+
+
+def _statistics(summary: dict[str, Any]) -> str:
+    return "" if summary["statistics"] == "moving" else f" --statistics {summary['statistics']}"
+
+
+def _classes(summary: dict[str, Any]) -> list[str]:
+    """What the judge takes the last images for."""
+    shares = summary["class_shares"]
+    if not shares:
+        return []
+    return [f"To the judge they are {', '.join(f'{name} {share:.0%}' for name, share in shares.items())}."]
 
 
 def _distances(summary: dict[str, Any]) -> list[str]:
@@ -38,5 +53,7 @@ def _distances(summary: dict[str, Any]) -> list[str]:
         f"Fresh real images have {floor:.2f} (the floor), noise {ceiling:.2f} (the ceiling), in the features of judge "
         f"{yardstick['judge'][:12]}, which tells {yardstick['accuracy']:.1%} of held-out images apart; sets of "
         f"{yardstick['samples']} images.",
+        *_classes(summary),
         *([f"It collapsed: since epoch {collapsed} its images hardly differ."] if collapsed is not None else []),
+        *(["Its images hardly differ yet."] if collapsed is None and last["diversity"] < COLLAPSED else []),
     ]

@@ -109,8 +109,7 @@ class StudyProgress:
         settings = self._plan.spec.adversarial
         if settings is None:
             return f"{last['val_accuracy']:.1%} validation accuracy"
-        distance = last[f"frechet_{settings.statistics}"]
-        return "its images are no numbers" if distance is None else f"distance {distance:.1f}"
+        return f"distance {last[f'frechet_{settings.statistics}']:.1f}"
 
     def end(self) -> None:
         """Stops watching."""

@@ -33,7 +33,8 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         gan.predict(noise)                             # images, by moving statistics
 
     `fit` takes images, float32 of shape (n, height, width, channels) in [-1, 1]; with networks that take labels,
-    (images, labels); or dicts with `image`, `label` and `noise`, shape (n, noise), for whoever draws the noise.
+    (images, labels); or dicts with `image`, `label` and `noise`, shape (n, noise), for whoever draws the noise. On
+    several replicas pass the noise: drawn within the step it is the same on each of them.
 
     Args:
         generator: A built model of one input, (n, noise), or of two, [noise, label].
@@ -140,7 +141,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
         return on_real + on_fake, ops.mean(ops.softplus(-logits.judged))
 
     def minimized(self, d_loss: Any, g_loss: Any) -> tuple[Any, Any]:
-        """What each network is to make small: its cross-entropy, and the penalties of its own layers, such as L2."""
+        """What each network is to make small: its cross-entropy, and the penalties on its own weights, such as L2."""
         return d_loss + sum(self.discriminator.losses), g_loss + sum(self.generator.losses)
 
     def batch(self, data: Any) -> tuple[Any, Any, Any | None]:

@@ -43,16 +43,8 @@ def doubts(study: StudyFiles, pair: Row) -> list[str]:
     arms = study.summary["arms"]
     collapsed = [text for side in ("arm", "baseline") for text in event(pair[side], arms[pair[side]], "collapsed")]
     counted = f"{listing(collapsed)}; such a seed counts with the distance of its last images." if collapsed else ""
-    found = (_second_judge(study, pair), _other_ways(study, pair), counted, _no_numbers(study, pair))
+    found = (_second_judge(study, pair), _other_ways(study, pair), counted)
     return [sentence for sentence in found if sentence]
-
-
-def _no_numbers(study: StudyFiles, pair: Row) -> str:
-    """Arms whose training finished with finite losses and whose images nevertheless are not finite."""
-    arms, decisive = study.summary["arms"], question.of(study).decisive.name
-    without = {name: arms[name]["finished"] - arms[name][decisive]["n"] for name in (pair["arm"], pair["baseline"])}
-    said = [f"{quoted(name)} with {n} of {count(arms[name]['trials'], 'seed')}" for name, n in without.items() if n]
-    return f"At the end images are no numbers in {listing(said)}, which are left out." if said else ""
 
 
 def _is_sure(found: Row) -> bool:

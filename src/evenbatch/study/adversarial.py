@@ -33,12 +33,12 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 def pairs_of(arms: Iterable[str]) -> list[tuple[str, str]]:
-    """Each arm against "none", and each trap against "batch", where the study has these; else against the last."""
+    """Every arm against "batch", and that against "none"; against the last one, where there is no "batch"."""
     names = list(arms)
-    if not {"batch", "none"} <= set(names):
+    if "batch" not in names:
         return [(name, names[-1]) for name in names[:-1]]
     others = [name for name in names if name not in ("batch", "none")]
-    return [("batch", "none"), *((name, "batch") for name in others)]
+    return [*([("batch", "none")] if "none" in names else []), *((name, "batch") for name in others)]
 
 
 def settled(options: Mapping[str, Any]) -> tuple[AdversarialSpec, dict[str, Any]]:

@@ -63,8 +63,8 @@ def restore(path: Path, model: Any) -> Rows:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise StorageError(f"cannot read {path}: {error}; delete it to start its trial anew") from error
     variables = _variables(model)
-    sizes = [arrays[f"v{i}"].size for i in range(len(arrays) - 1)]
-    if sizes != [_to_bytes(variable).size for variable in variables]:
+    sizes = [arrays[f"v{i}"].size for i in range(len(variables)) if f"v{i}" in arrays]
+    if len(variables) + 1 != len(arrays) or sizes != [_to_bytes(variable).size for variable in variables]:
         raise StorageError(f"cannot use {path}: it holds the state of another model; delete it to start its trial anew")
     for i, variable in enumerate(variables):
         variable.assign(_from_bytes(arrays[f"v{i}"], variable))

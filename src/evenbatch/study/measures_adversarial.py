@@ -1,7 +1,7 @@
 """What is asked of a generator: how far its images are from real ones, by a judge that is the same for every trial.
 
 Images are judged every few epochs and after the last. Less is better, and 0 is best. A trial whose images collapsed has
-the distance that they are at; one that diverged has none, and neither has one whose last images are no numbers.
+the distance that they are at; one that diverged has none.
 """
 
 from collections.abc import Callable

@@ -98,7 +98,7 @@ def _classifier(arrays: dict[str, Array], name: str) -> Classifier:
 
 
 def _digest(dataset: Dataset) -> str:
-    """Of all that a judge is made from. The data set's own hash is of its file, before images are scaled or resized."""
+    """Of all that a judge is made from: the data set's own hash is of the test part, too, which it never sees."""
     digest = hashlib.sha256(f"{ARCHITECTURE} {training.STEPS} {dataset.classes}".encode())
     for part in (dataset.train, dataset.val):
         for array in (part.x, part.y):

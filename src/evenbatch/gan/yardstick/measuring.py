@@ -18,7 +18,7 @@ FEWEST = 3  # of which leaving one out leaves two
 SEED = 20170626
 COLLAPSED = 0.05
 
-DISTANCES = ("frechet", "kernel", "cross_frechet")
+DISTANCES = ("frechet", "kernel", "kernel_low", "kernel_high", "cross_frechet")
 LOOKS = ("classes", "entropy", "confidence", "nearest", "diversity")
 
 
@@ -83,7 +83,8 @@ class Yardstick:
                 (samples, height, width, channels). The very same array under several modes is measured once.
 
         Returns:
-            `frechet_MODE`, `kernel_MODE` and `cross_frechet_MODE` of each mode, and of the first one `classes`,
+            `frechet_MODE`, `kernel_MODE` with its interval `kernel_low_MODE` and `kernel_high_MODE`, and
+            `cross_frechet_MODE` of each mode, and of the first one `classes`,
             `entropy`, `confidence`, `nearest` and `diversity`. Of images that are not finite all are NaN.
 
         Raises:

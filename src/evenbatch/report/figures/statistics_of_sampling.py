@@ -55,10 +55,12 @@ def _chart(study: StudyFiles, drawn: list[Row]) -> alt.LayerChart:
 
 
 def _what_it_shows(study: StudyFiles, arm: str) -> str:
-    last = {
-        way: points[-1].center
+    medians = {
+        way: {point.epoch: point.center for point in quartiles([quantity.of(trial) for trial in study.of(arm)])}
         for way, quantity in QUANTITIES.items()
-        if (points := quartiles([quantity.of(trial) for trial in study.of(arm)]))
     }
-    said = [f"{number(value)} with {way} statistics" for way, value in last.items()]
-    return f"At the last epoch the median of {quoted(arm)} is {listing(said)}."
+    last = max(set.intersection(*(set(of) for of in medians.values())), default=None)
+    if last is None:
+        return f"{quoted(arm)} was never measured with all of them."
+    said = [f"{number(of[last])} with {way} statistics" for way, of in medians.items()]
+    return f"At epoch {last}, the last that was measured, the median of {quoted(arm)} is {listing(said)}."

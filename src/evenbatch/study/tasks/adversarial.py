@@ -34,6 +34,7 @@ class Adversarial(Task):
         options = plan.spec.options_of(arm)
         self._step = options.pop("step", "separate")
         self._options = options
+        self._shares: dict[str, float] | None = None  # what the judge took the last images for, class by class
 
     def network(self) -> Any:
         """Both networks as one model."""
@@ -69,7 +70,11 @@ class Adversarial(Task):
             shown = _images(generator, noise, label, statistics=self._settings.statistics)
             (folder / "grids").mkdir(parents=True, exist_ok=True)
             grid.write_png(self._page(row, folder), shown)
-            found = yardstick.measure(self._samples(generator)) if self._is_due(row) else {}
+            if self._is_due(row):
+                samples = self._samples(generator)
+                found = yardstick.measure(samples)
+                shares = yardstick.class_shares(samples[self._settings.statistics])
+                self._shares = dict(zip(self.plan.dataset.labels, shares, strict=True)) if shares else None
         more = {name: found.get(name) for name in columns(sampling.STATISTICS)}
         seconds = row.pop("seconds")
         return {**row, **more, "seconds": seconds, "measure_seconds": time.perf_counter() - begin}
@@ -84,18 +89,10 @@ class Adversarial(Task):
         if pages:
             grid.write_animation(folder / "grids" / "animation.gif", pages)
         return {
-            "collapsed": self._collapsed_since(rows),
-            "class_shares": self._class_shares(model) if self.has_result(rows[-1]) else None,
+            "collapsed": self._collapsed_since(rows) if self.has_result(rows[-1]) else None,
+            "class_shares": self._shares,
             "yardstick": self._yardstick.describe(),
         }
-
-    def _class_shares(self, model: Any) -> dict[str, float] | None:
-        """What the judge takes the images for at the end, by the name of the class."""
-        generator = self._shown(model)
-        how, size = self._settings.statistics, self.plan.spec.batch_size
-        noise, label = sampling.drawn(generator, self._yardstick.samples, FIXED_NOISE)
-        shares = self._yardstick.class_shares(_images(generator, noise, label, statistics=how, batch_size=size))
-        return dict(zip(self.plan.dataset.labels, shares, strict=True)) if shares else None
 
     def _page(self, row: Row, folder: Path) -> Path:
         """Where the grid of an epoch goes."""
@@ -129,7 +126,7 @@ class Adversarial(Task):
         """The first measured epoch of the collapse that the last one is still in; a generator's start is none."""
         since, was_diverse = None, False
         for row in rows:
-            if row["diversity"] is None:
+            if row["diversity"] is None or not math.isfinite(row["diversity"]):
                 continue
             if not collapsed(row):
                 since, was_diverse = None, True
