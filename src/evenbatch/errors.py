@@ -75,6 +75,17 @@ def unknown(what: str, received: object, allowed: Iterable[str]) -> InvalidArgum
     return InvalidArgument(f"unknown {what} {received!r}, allowed: {', '.join(names)}{hint}")
 
 
+def require_share(name: str, value: object) -> float:
+    """The value, where it is a number in [0, 1).
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise InvalidArgument(f"{name} must be a number in [0, 1), received {value!r}")
+    return value
+
+
 def require_count(name: str, value: object) -> int:
     """The value, where it is an integer of at least 1.
 

@@ -9,6 +9,7 @@ import evenbatch as eb
 from evenbatch.errors import InvalidArgument
 from evenbatch.gan import GAN
 from evenbatch.gan.showing import SHOWINGS
+from evenbatch.recipes.gan import gan as recipe
 
 ROWS, RATE = 8, 0.5
 
@@ -114,6 +115,16 @@ def test_trap_a_frozen_discriminator_judges_as_one_with_trainable_false():
     assert np.abs(keras.ops.convert_to_numpy(shown.fake) - as_trained).max() > 0.1
 
 
+@pytest.mark.parametrize(("normalize", "depends"), [("batch", True), ("group", False), ("none", False)])
+def test_trap_a_logit_depends_on_other_images_so_that_no_penalty_of_an_image_by_itself_is_defined(normalize, depends):
+    critic = recipe((28, 28, 1), 3, normalize, width=4).discriminator
+    images = np.random.default_rng(0).uniform(-1, 1, (4, 28, 28, 1)).astype("float32")
+    before = keras.ops.convert_to_numpy(critic(images, training=True))
+    images[0] = -images[0]
+    after = keras.ops.convert_to_numpy(critic(images, training=True))
+    assert (np.abs(after - before)[1:].max() > 1e-4) == depends
+
+
 def test_the_average_is_the_mean_of_the_first_steps_and_then_moves_slowly():
     generator, discriminator = networks()
     gan = GAN(generator, discriminator, ema=0.5)
@@ -158,7 +169,7 @@ def test_it_is_saved_and_loaded_with_both_networks(tmp_path):
     ("change", "sentence"),
     [
         ({"step": "both"}, "unknown step 'both'"),
-        ({"ema": 1.0}, r"ema must be None or a number in \[0, 1\)"),
+        ({"ema": 1.0}, r"ema must be a number in \[0, 1\)"),
         ({"ema": True}, "ema must be"),
     ],
 )
@@ -176,8 +187,6 @@ def test_networks_that_do_not_fit_are_refused():
 
 
 def test_labels_that_are_missing_are_named():
-    from evenbatch.recipes.gan import gan as recipe
-
     nets = recipe((28, 28, 1), 3, "conditional", width=2)
     gan = GAN(nets.generator, nets.discriminator)
     gan.compile(run_eagerly=keras.backend.backend() != "jax")

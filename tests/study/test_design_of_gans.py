@@ -6,8 +6,11 @@ import pytest
 from evenbatch import datasets
 from evenbatch.datasets import prepare
 from evenbatch.errors import InvalidArgument, InvalidData
+from evenbatch.gan import sampling
+from evenbatch.report import question
 from evenbatch.study import Arm, adversarial
 from evenbatch.study.design import design
+from evenbatch.study.spec import STATISTICS
 
 OPTIONS = {"width": 2, "noise": 5}
 
@@ -81,6 +84,10 @@ def test_eight_bit_pixels_are_scaled_and_resized_ones_keep_their_range():
     found = plan(raw, options={"resize": 32}).dataset
     assert found.input_shape == (32, 32, 3)
     assert (found.train.x.min(), found.train.x.max()) == (-1, 1)
+
+
+def test_a_study_knows_the_statistics_that_a_generator_samples_by():
+    assert STATISTICS == sampling.STATISTICS == question.WAYS
 
 
 def test_an_averaged_generator_is_judged_by_statistics_of_its_own():

@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from evenbatch.report.sentences import count, number
-
-COLLAPSED = 0.05  # of the diversity of real images, as the yardstick has it
+from evenbatch.study.spec import STATISTICS
 
 
 def print_generator(folder: Path, summary: dict[str, Any]) -> None:
@@ -40,13 +39,15 @@ def _classes(summary: dict[str, Any]) -> list[str]:
 
 
 def _distances(summary: dict[str, Any]) -> list[str]:
+    from evenbatch.gan.yardstick import collapsed
+
     last, best, how = summary["last"], summary["best"], summary["statistics"]
     if last is None:
         return ["Nothing was measured before it diverged."]
-    yardstick, kinds = summary["yardstick"], ("moving", "batch", "recalibrated")
+    yardstick, kinds = summary["yardstick"], STATISTICS
     by_kind = ", ".join(f"{number(last[f'frechet_{kind}'])} by {kind} statistics" for kind in kinds)
     floor, ceiling = (yardstick[mark]["frechet"] for mark in ("floor", "ceiling"))
-    collapsed = summary["collapsed"]
+    since = summary["collapsed"]
     return [
         f"Fréchet distance at epoch {last['epoch']}: {by_kind}; the least {best[f'frechet_{how}']:.2f} at epoch "
         f"{best['epoch']}.",
@@ -54,6 +55,6 @@ def _distances(summary: dict[str, Any]) -> list[str]:
         f"{yardstick['judge'][:12]}, which tells {yardstick['accuracy']:.1%} of held-out images apart; sets of "
         f"{yardstick['samples']} images.",
         *_classes(summary),
-        *([f"It collapsed: since epoch {collapsed} its images hardly differ."] if collapsed is not None else []),
-        *(["Its images hardly differ yet."] if collapsed is None and last["diversity"] < COLLAPSED else []),
+        *([f"It collapsed: since epoch {since} its images hardly differ."] if since is not None else []),
+        *(["Its images hardly differ yet."] if since is None and collapsed(last) else []),
     ]

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from evenbatch.report.sentences import count
 from evenbatch.study import store
 from evenbatch.study.progress import epochs_done
-from evenbatch.study.spec import Plan, Specification
+from evenbatch.study.spec import STATISTICS, Plan, Specification
 
 
 class TimeLeft:
@@ -147,7 +147,7 @@ def _losses(row: dict[str, Any]) -> str:
             f"loss {row['loss']:.4f}, accuracy {row['accuracy']:.1%}, "
             f"validation loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.1%}"
         )
-    distances = {name: row.get(f"frechet_{name}") for name in ("moving", "batch", "recalibrated")}
+    distances = {name: row.get(f"frechet_{name}") for name in STATISTICS}
     measured = [f"{name} {value:.1f}" for name, value in distances.items() if value is not None]
     losses = f"discriminator's loss {row['d_loss']:.3f}, generator's {row['g_loss']:.3f}"
     if not measured:

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from evenbatch import graph
-from evenbatch.errors import InvalidArgument, unknown
+from evenbatch.errors import InvalidArgument, require_share, unknown
 from evenbatch.gan.showing import SHOWINGS
 from evenbatch.gan.steps import Steps
 from evenbatch.surgery.rebuild import rebuild
@@ -66,7 +66,7 @@ class GAN(Steps, keras.Model):  # type: ignore[misc]
             raise unknown("step", step, SHOWINGS)
         _require_networks(generator, discriminator)
         self.generator, self.discriminator = generator, discriminator
-        self.step, self.ema = step, _share("ema", ema)
+        self.step, self.ema = step, None if ema is None else require_share("ema", ema)
         self.noise = int(generator.inputs[0].shape[-1])
         self.takes_labels = len(generator.inputs) == 2
         self.seeds = keras.random.SeedGenerator()
@@ -248,9 +248,3 @@ def _require_images(x: dict[str, Any], weight: Any) -> None:
             f"images must be numbers in [-1, 1], received {keras.backend.standardize_dtype(x['image'].dtype)}; pass "
             "images / 127.5 - 1"
         )
-
-
-def _share(name: str, value: float | None) -> float | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1):
-        raise InvalidArgument(f"{name} must be None or a number in [0, 1), received {value!r}")
-    return value

@@ -7,7 +7,7 @@ the same noise gives the same image in any company, but for the last bits that f
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,8 +17,7 @@ from evenbatch.sharing import local_statistics
 from evenbatch.surgery import recalibrate
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Statistics = Literal["moving", "batch", "recalibrated"]
-STATISTICS: tuple[Statistics, ...] = ("moving", "batch", "recalibrated")
+STATISTICS = ("moving", "batch", "recalibrated")
 BATCH_SIZE = 256
 POPULATION, SEED_OF_THE_POPULATION = 4096, 20160107
 """Draws of noise by which a generator is recalibrated: channels of 7×7 positions then have 200,000 values."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 
-from evenbatch.errors import InvalidArgument, require_count, unknown
+from evenbatch.errors import InvalidArgument, require_count, require_share, unknown
 from evenbatch.layers import BatchNormalization, ConditionalBatchNormalization, GhostBatchNormalization
-from evenbatch.recipes.parts import require_rate
 
 BASES = {28: (7,), 32: (4, 8)}
 """Pixels on a side of an image, and on a side of what the generator may start from; the first is the default."""
@@ -69,7 +68,7 @@ def gan(
     """
     require_count("noise", noise)
     require_count("width", width)
-    require_rate("dropout", dropout)
+    require_share("dropout", dropout)
     if form not in FORMS:
         raise unknown("form", form, FORMS)
     kind, doublings = _name(normalize), _doublings(input_shape, base)

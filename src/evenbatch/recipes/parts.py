@@ -35,12 +35,6 @@ class Normalization:
         return BatchNormalization(name=f"norm_{self._made}")(x)
 
 
-def require_rate(name: str, rate: float) -> None:
-    """Refuses a dropout rate outside [0, 1)."""
-    if not _is_number(rate) or not 0 <= rate < 1:
-        raise InvalidArgument(f"{name} must be a number in [0, 1), received {rate!r}")
-
-
 def require_not_negative(name: str, value: float) -> None:
     """Refuses what is no number of at least 0."""
     if not _is_number(value) or not 0 <= value < float("inf"):

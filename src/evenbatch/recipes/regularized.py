@@ -2,8 +2,8 @@
 
 import keras
 
-from evenbatch.errors import require_count
-from evenbatch.recipes.parts import Normalization, Normalize, require_not_negative, require_rate
+from evenbatch.errors import require_count, require_share
+from evenbatch.recipes.parts import Normalization, Normalize, require_not_negative
 
 
 def regularized(
@@ -31,7 +31,7 @@ def regularized(
             penalty rescales weights that the layer rescales back: it acts on the effective learning rate.
     """
     require_count("units", units)
-    require_rate("dropout", dropout)
+    require_share("dropout", dropout)
     require_not_negative("l2", l2)
     norm = Normalization(normalize)
     penalty = keras.regularizers.L2(l2) if l2 > 0 else None

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from evenbatch import datasets, recipes
-from evenbatch.errors import InvalidArgument, InvalidData, require_count, unknown
+from evenbatch.errors import InvalidArgument, InvalidData, require_count, require_share, unknown
 from evenbatch.study.spec import AdversarialSpec, Arm
 
 ARMS: Mapping[str, Arm] = {
@@ -17,9 +17,6 @@ ARMS: Mapping[str, Arm] = {
     "frozen discriminator": Arm("batch", options={"step": "frozen discriminator"}),
 }
 """With the layer in both networks, without, and the ways to train with it that go wrong."""
-
-FEWEST = 3
-"""Images of a set that distances can be taken of."""
 
 DEFAULTS: Mapping[str, Any] = {
     "beta_1": 0.5,
@@ -50,9 +47,10 @@ def settled(options: Mapping[str, Any]) -> tuple[AdversarialSpec, dict[str, Any]
     given = {**DEFAULTS, **{name: value for name, value in options.items() if name in DEFAULTS}}
     for name in ("measure_every", "samples"):
         require_count(name, given[name])
-    for name in ("beta_1", "ema"):
-        _require_share(name, given[name])
-    if given["resize"] not in (None, 28, 32) or isinstance(given["resize"], bool):
+    require_share("beta_1", given["beta_1"])
+    if given["ema"] is not None:
+        require_share("ema", given["ema"])
+    if given["resize"] not in (None, 28, 32):
         raise InvalidArgument(f"resize must be 28 or 32, received {given['resize']!r}")
     if given["statistics"] is None:
         # Moving statistics are not those of averaged weights.
@@ -131,16 +129,11 @@ def _require_channels(dataset: datasets.Dataset) -> None:
 
 def _require_samples(dataset: datasets.Dataset, samples: int) -> None:
     """Refuses sets of images that have no variance, or hardly one."""
+    from evenbatch.gan.yardstick.measuring import FEWEST
+
     fewest = min(samples, len(dataset.val), len(dataset.train))
     if fewest < FEWEST:
         raise InvalidData(
             f"a measurement needs at least {FEWEST} images, received samples={samples} of "
             f"{len(dataset.train)} training and {len(dataset.val)} validation images; give more of what is short"
         )
-
-
-def _require_share(name: str, value: object) -> None:
-    if name == "ema" and value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        raise InvalidArgument(f"{name} must be a number in [0, 1), received {value!r}")

@@ -13,7 +13,7 @@ def generator_summary(folder: Path, spec: Specification) -> dict[str, Any]:
 
     `last` and `best` are rows of `history.csv`: the last that was measured, and the one of the smallest distance by the
     statistics that the training is about; None where nothing was. `class_shares` is what the judge takes the images
-    for at the end. `yardstick` has the judge with its accuracies, the number of images, and the floor and the ceiling
+    of `last` for. `yardstick` has the judge with its accuracies, the number of images, and the floor and the ceiling
     of the distances.
 
     Raises:

@@ -9,9 +9,8 @@ from typing import Any
 
 from evenbatch.study import statistics
 from evenbatch.study.measures import Question, TrialFiles, Trials
-from evenbatch.study.spec import Specification
+from evenbatch.study.spec import STATISTICS, Specification
 
-STATISTICS = ("moving", "batch", "recalibrated")  # what the generator's normalization divides by while it samples
 JUDGED_ONCE = ("classes", "entropy", "nearest", "diversity")  # of the images of the first way of sampling
 
 

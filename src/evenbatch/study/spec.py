@@ -7,7 +7,7 @@ the specification together with what a file cannot hold: the arrays and the func
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,6 +15,10 @@ from evenbatch.datasets import Dataset
 from evenbatch.errors import InvalidArgument
 from evenbatch.recipes import Optimizer
 from evenbatch.study import fingerprint
+
+Statistics = Literal["moving", "batch", "recalibrated"]
+STATISTICS: tuple[str, ...] = get_args(Statistics)
+"""What a generator's normalization goes by while it samples, as `evenbatch.gan.sampling` has it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class AdversarialSpec(_Frozen):
 
     beta_1: float
     ema: float | None
-    statistics: Literal["moving", "batch", "recalibrated"]
+    statistics: Statistics
     measure_every: int
     samples: int
     resize: int | None
